@@ -1,0 +1,27 @@
+import { WORKFLOW_ERRORS, type WorkflowErrorCode } from './codes.js';
+
+const BRAND = Symbol.for('nestjs-workflow:error');
+
+/**
+ * Base of every error this library raises. The message says what happened, then what to do, then the code.
+ * `status` is the HTTP status a controller should answer with. `cause` is kept.
+ */
+export class WorkflowError extends Error {
+  readonly code: WorkflowErrorCode;
+  readonly status: number;
+
+  constructor(code: WorkflowErrorCode, what: string, options?: { cause?: unknown }) {
+    super(`${what}${/[.!?]$/.test(what) ? '' : '.'} ${WORKFLOW_ERRORS[code].remedy} [${code}]`, options);
+    this.name = new.target.name;
+    this.code = code;
+    this.status = WORKFLOW_ERRORS[code].status;
+    Object.defineProperty(this, BRAND, { value: true });
+  }
+
+  /** True for an error of this library, also when two copies of the package are loaded; with `code`, only for that one. */
+  static is(error: unknown, code?: WorkflowErrorCode): error is WorkflowError {
+    return (
+      typeof error === 'object' && error !== null && BRAND in error && (code === undefined || (error as unknown as WorkflowError).code === code)
+    );
+  }
+}

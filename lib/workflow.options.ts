@@ -1,0 +1,77 @@
+import type { DataSourceOptions } from 'typeorm';
+import type { Duration } from './engine/duration.js';
+
+/** How a failed attempt is repeated. */
+export interface RetryOptions {
+  /** attempts after the first one @default 3 */
+  retries?: number;
+  /** delay before attempt n+1: `min(max, initial * factor^(n-1))`, with jitter a random 50 to 100 % of it
+   * @default { initial: '1s', factor: 2, max: '5m', jitter: true } */
+  backoff?: { initial?: Duration; factor?: number; max?: Duration; jitter?: boolean };
+}
+
+/** Where the journal lives. */
+export type WorkflowDatabase =
+  | { /** a PostgreSQL of its own, `postgres://user:password@host:5432/name` */ url: string }
+  | { /** name of a TypeORM DataSource of the application, whose connection options are used */ dataSource: string }
+  | { /** embedded PGlite in this folder, or in memory */ embedded: string | 'memory' }
+  | DataSourceOptions;
+
+export interface WorkflowHttpOptions {
+  /** base URL at which deliveries reach the application (behind it: prefix and `path` are appended)
+   * @default the application's own listening address */
+  url?: string;
+  /** base URL at which the outside world reaches the application (webhooks) */
+  publicUrl?: string;
+  /** key of the HMAC-SHA256 signature, at least 32 characters, the same in all processes
+   * @default random per process, which is right only for the loopback default */
+  signingKey?: string;
+  /** a second key accepted while keys are rotated */
+  nextSigningKey?: string;
+  /** how many steps one call may execute before it replies @default 1 */
+  stepsPerCall?: number;
+}
+
+export interface WorkflowWorkerOptions {
+  /** how many tasks this process works on at a time @default 100 */
+  concurrency?: number;
+  /** how often due tasks are looked for when nothing announces them @default '1s' */
+  pollInterval?: Duration;
+  /** how often this process says that it is alive @default '3s' */
+  heartbeat?: Duration;
+  /** silence after which a process is presumed dead and its tasks are given to others; at least 3 heartbeats @default '10s' */
+  leaseTimeout?: Duration;
+  /** how long running steps may go on after shutdown has begun @default '20s' */
+  shutdownGrace?: Duration;
+}
+
+/** Options of `WorkflowModule.forRoot()`. All optional. */
+export interface WorkflowModuleOptions {
+  /** first that applies: this; the DataSource named by `dataSource`; the application's default one; embedded PGlite in `.workflow/` */
+  database?: WorkflowDatabase;
+  /** PostgreSQL schema of the tables @default the connection's own (search_path, or the `schema` of the DataSource) */
+  schema?: string;
+  /** run pending migrations at boot; `false` refuses to boot while some are pending @default true */
+  migrate?: boolean;
+  /** `http`: each step in its own signed call; `in-process`: no HTTP at all @default 'http' */
+  transport?: 'http' | 'in-process';
+  http?: WorkflowHttpOptions;
+  /** `false`: callbacks and client work, but nothing is claimed here */
+  worker?: false | WorkflowWorkerOptions;
+  /** defaults of all steps; a step's own options and the workflow's `stepDefaults` come first. `timeout`: limit of one attempt @default none */
+  steps?: RetryOptions & { timeout?: Duration };
+  /** limit of one payload, result or event, in bytes of its encoded text @default 1048576 (1 MiB) */
+  maxPayloadBytes?: number;
+  /** limit of journal entries of one run @default 10000 */
+  maxSteps?: number;
+}
+
+/** What shapes the module graph: given synchronously, also beside a factory. */
+export interface WorkflowModuleExtras {
+  /** route of the callback controller, below the global prefix @default 'workflow' */
+  path?: string;
+  /** export the client to all modules @default false */
+  isGlobal?: boolean;
+  /** name of the TypeORM DataSource to derive the connection from @default the default DataSource */
+  dataSource?: string;
+}

@@ -1,0 +1,29 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const path = (to: string): string => fileURLToPath(new URL(to, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^nestjs-workflow\/testing$/, replacement: path('./lib/testing/index.ts') },
+      { find: /^nestjs-workflow$/, replacement: path('./lib/index.ts') },
+    ],
+  },
+  // spelled out so that a change of tsconfig.json cannot break injection in tests
+  oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
+  test: {
+    include: ['lib/**/*.spec.ts', 'test/**/*.spec.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    coverage: {
+      provider: 'v8',
+      include: ['lib/engine/**/*.ts'],
+      exclude: ['**/*.spec.ts'],
+      reporter: ['text'],
+      thresholds: { branches: 100, functions: 100, lines: 100, statements: 100 },
+    },
+  },
+});
