@@ -1,19 +1,15 @@
 import type { DataSourceOptions } from 'typeorm';
 import type { Duration } from './engine/duration.js';
+import type { RetryOptions } from './engine/retry.js';
 
-/** How a failed attempt is repeated. */
-export interface RetryOptions {
-  /** attempts after the first one @default 3 */
-  retries?: number;
-  /** delay before attempt n+1: `min(max, initial * factor^(n-1))`, with jitter a random 50 to 100 % of it
-   * @default { initial: '1s', factor: 2, max: '5m', jitter: true } */
-  backoff?: { initial?: Duration; factor?: number; max?: Duration; jitter?: boolean };
-}
+export type { RetryOptions } from './engine/retry.js';
 
 /** Where the journal lives. */
 export type WorkflowDatabase =
   | { /** a PostgreSQL of its own, `postgres://user:password@host:5432/name` */ url: string }
-  | { /** name of a TypeORM DataSource of the application, whose connection options are used */ dataSource: string }
+  | {
+      /** name of a TypeORM DataSource of the application, whose connection options are used */ dataSource: string;
+    }
   | { /** embedded PGlite in this folder, or in memory */ embedded: string | 'memory' }
   | DataSourceOptions;
 
