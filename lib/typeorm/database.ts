@@ -1,0 +1,126 @@
+import type pg from 'pg';
+import type { DataSource } from 'typeorm';
+import { WorkflowError } from '../errors/index.js';
+import { Listener, type NotificationHandler } from './listener.js';
+import { isConnectionError, sqlStateOf } from './query-errors.js';
+
+export { isConnectionError, isPoison, isTransient, sqlStateOf } from './query-errors.js';
+
+/** 26000: prepared on another server connection; 42P05: already prepared there. Both come from a transaction pooler only. */
+const POOLER_STATES: readonly (string | undefined)[] = ['26000', '42P05'];
+
+/**
+ * Hand-written SQL on the pool of a DataSource. Values come back as the DataSource of `openWorkflowDataSource` parses
+ * them: int8 as a string, timestamptz as a Date (`infinity` as Infinity).
+ */
+export class Database {
+  /** Called with the name of each statement before it is sent, to count them. */
+  onQuery: ((name: string) => void) | undefined;
+
+  private readonly pool: pg.Pool;
+  private readonly listeners = new Set<Listener>();
+  private named = true;
+
+  /** @param source initialized; it stays the caller's to destroy */
+  constructor(readonly source: DataSource) {
+    const { master } = source.driver as unknown as { master?: pg.Pool };
+    if (!master)
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        'The DataSource is not initialized, or not a PostgreSQL one',
+      );
+    this.pool = master;
+    // TypeORM listens as well; a terminated idle connection must not end the process whoever made the pool
+    if (!this.pool.listenerCount('error')) this.pool.on('error', () => undefined);
+  }
+
+  /** False after a transaction pooler was met: statements are sent without their names from then on. */
+  get usesPreparedStatements(): boolean {
+    return this.named;
+  }
+
+  /**
+   * Sends one statement and gives its rows. It is prepared under `name` once per connection, so a name means one text.
+   * Errors are those of node-postgres, unwrapped; `isTransient` and `isPoison` tell what they mean.
+   */
+  async query<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
+    this.onQuery?.(name);
+    if (this.named) {
+      try {
+        return await this.send<R>({ name, text, values });
+      } catch (error) {
+        if (!POOLER_STATES.includes(sqlStateOf(error))) throw error;
+        // refused before anything was executed, so it may be sent again at once
+        this.named = false;
+      }
+    }
+    return this.send<R>({ text, values });
+  }
+
+  /**
+   * Calls `handler` with each payload that is notified on the channel, on a connection of its own. When that is lost it
+   * is opened again, with backoff and for as long as it takes; each time `onReconnect` is called once it listens again,
+   * as what was notified meanwhile is gone: look for it.
+   *
+   * Behind a transaction pooler nothing may ever arrive; polling alone must do.
+   *
+   * @returns once it listens (rejects when the first connection fails); the function ends it
+   */
+  async listen(
+    channel: string,
+    handler: NotificationHandler,
+    onReconnect: () => void,
+  ): Promise<() => Promise<void>> {
+    // what a pool makes its clients of: for PGlite a client of the driver
+    const { Client, options } = this.pool as unknown as {
+      Client: new (config: unknown) => pg.Client;
+      options: unknown;
+    };
+    const listener = new Listener(() => new Client(options), channel, handler, onReconnect);
+    this.listeners.add(listener);
+    const stop = async (): Promise<void> => {
+      this.listeners.delete(listener);
+      await listener.stop();
+    };
+    try {
+      await listener.start();
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return stop;
+  }
+
+  /** Tells all listeners of the channel. Takes a database-wide lock at its commit: seldom, and outside hot transactions. */
+  async notify(channel: string, payload: string): Promise<void> {
+    await this.query('workflow_notify', 'select pg_notify($1, $2)', [channel, payload]);
+  }
+
+  /** Ends all listeners; idempotent. Call it before `source.destroy()`. */
+  async close(): Promise<void> {
+    const listeners = [...this.listeners];
+    this.listeners.clear();
+    await Promise.all(listeners.map((listener) => listener.stop()));
+  }
+
+  private async send<R>(statement: pg.QueryConfig): Promise<R[]> {
+    const client = await this.pool.connect();
+    let broken: Error | undefined;
+    const onError = (error: Error): void => {
+      broken = error;
+    };
+    // while a client is out of the pool, nobody else hears its errors
+    client.on('error', onError);
+    try {
+      const result = await client.query(statement);
+      return result.rows as R[];
+    } catch (error) {
+      // pool.query would drop the connection after any error, also after a violated constraint
+      if (isConnectionError(error)) broken ??= error as Error;
+      throw error;
+    } finally {
+      client.removeListener('error', onError);
+      client.release(broken);
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
+import { TABLE_NAMES } from '../tables.js';
+
+export type WorkflowRunStatus = 'active' | 'completed' | 'failed' | 'cancelled';
+
+/** Header of one execution; written at its start and at its end. Several executions may share a `runId`, one is current. */
+@Entity(TABLE_NAMES.run)
+@Check('workflow_run_status_known', `status in ('active', 'completed', 'failed', 'cancelled')`)
+@Check('workflow_run_end_has_time', `(status = 'active') = (finished_at is null)`)
+@Check('workflow_run_error_of_failed', `(error is not null) = (status = 'failed')`)
+@Check('workflow_run_result_of_completed', `(result is not null) = (status = 'completed')`)
+@Index('workflow_run_current', ['runId'], { unique: true, where: 'is_current' })
+@Index('workflow_run_by_workflow', ['workflow', 'id'])
+// a GIN index: TypeORM before 1.0 cannot say so, and would replace it by a btree
+@Index('workflow_run_by_label', { synchronize: false })
+export class WorkflowRun {
+  /** bigint, as decimal digits */
+  @PrimaryGeneratedColumn('identity', {
+    type: 'bigint',
+    generatedIdentity: 'ALWAYS',
+    primaryKeyConstraintName: 'workflow_run_pk',
+  })
+  id: string;
+
+  @Column('text', { name: 'run_id' })
+  runId: string;
+
+  @Column('boolean', { name: 'is_current', default: true })
+  isCurrent: boolean;
+
+  @Column('text')
+  workflow: string;
+
+  @Column('text', { nullable: true })
+  version: string | null;
+
+  @Column('text', { default: 'active' })
+  status: WorkflowRunStatus;
+
+  /** encoded by the codec, like `result` */
+  @Column('text')
+  payload: string;
+
+  @Column('text', { nullable: true })
+  result: string | null;
+
+  @Column('text', { nullable: true })
+  error: string | null;
+
+  @Column('text', { array: true, default: '{}' })
+  labels: string[];
+
+  @Column('integer', { default: 1 })
+  attempt: number;
+
+  @Column('bigint', { name: 'parent_id', nullable: true })
+  parentId: string | null;
+
+  @Column('text', { name: 'parent_key', nullable: true })
+  parentKey: string | null;
+
+  @Column('uuid', { name: 'trigger_id' })
+  triggerId: string;
+
+  /** fence under which the run ended: by it a repeated last write is known as our own */
+  @Column('integer', { name: 'ended_fence', nullable: true })
+  endedFence: number | null;
+
+  @Column('timestamp with time zone', { name: 'deadline_at', nullable: true })
+  deadlineAt: Date | null;
+
+  @Column('timestamp with time zone', { name: 'created_at' })
+  createdAt: Date;
+
+  @Column('timestamp with time zone', { name: 'finished_at', nullable: true })
+  finishedAt: Date | null;
+}

@@ -1,0 +1,4 @@
+import { WorkflowCore1763856000000 } from './1763856000000-core.js';
+
+/** The library's migrations in order, for applications that run them with their own (`migrate: false`). */
+export const workflowMigrations = [WorkflowCore1763856000000];
