@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto';
+import type { Pool } from 'undici';
+import { WorkflowError } from '../errors/index.js';
+import { DeliveryError, Transport, type Delivery, type DeliveryReply } from '../ports/index.js';
+import { connectionKey, displayUrl, openPool, type CallbackTarget } from './callback-target.js';
+import { exchange, ExchangeError, type RawAnswer } from './exchange.js';
+import { describe, replyOf } from './fate.js';
+import { messageOf } from './message-of.js';
+import {
+  CONTENT_TYPE,
+  encodeDelivery,
+  isRecord,
+  PROTOCOL_HEADER,
+  readJson,
+  SIGNATURE_HEADER,
+} from './protocol.js';
+import type { MessageKind, MessageSigner } from './signature.js';
+import { Slots } from './slots.js';
+
+export interface HttpTransportOptions {
+  /** where deliveries go at this moment; undefined while the application does not listen yet */
+  readonly target: () => CallbackTarget | undefined;
+  readonly signer: MessageSigner;
+  /** most deliveries under way at a time; more wait @default 128 */
+  readonly connections?: number;
+  /** @default 5000 */
+  readonly connectTimeoutMs?: number;
+  /** limit of one ping @default 5000 */
+  readonly pingTimeoutMs?: number;
+}
+
+/**
+ * Deliveries as signed POSTs over kept connections. No limit of time on an answer; redirects are not followed.
+ * What became of a delivery without a reply is the `fate` of its DeliveryError: see docs/protocol.md.
+ */
+export class HttpTransport extends Transport {
+  readonly kind = 'http';
+  readonly #options: Required<HttpTransportOptions>;
+  readonly #slots: Slots;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #pool: { readonly key: string; readonly pool: Pool } | undefined;
+  #closed = false;
+
+  constructor(options: HttpTransportOptions) {
+    super();
+    const { connections = 128, connectTimeoutMs = 5000, pingTimeoutMs = 5000 } = options;
+    this.#options = { ...options, connections, connectTimeoutMs, pingTimeoutMs };
+    if (!Number.isInteger(connections) || connections < 1) {
+      throw new WorkflowError(
+        'WF_INVALID_OPTIONS',
+        `\`connections\` is ${connections}, not a whole number above zero`,
+      );
+    }
+    this.#slots = new Slots(connections);
+  }
+
+  async deliver(delivery: Delivery): Promise<DeliveryReply> {
+    const { workflow, runId, taskId } = delivery;
+    const what = `Delivery of task ${taskId} (run ${runId} of ${workflow})`;
+    const body = encodeDelivery(delivery);
+    return this.#track(
+      this.#slots.use(async () => {
+        // asked for now, not before the wait for a place: the transport may have closed, the address changed
+        const target = this.#targetOrThrow(what);
+        const whereto = `${what} to ${displayUrl(target)}`;
+        let answer: RawAnswer;
+        try {
+          answer = await this.#post(target, 'delivery', body);
+        } catch (cause) {
+          const fate = cause instanceof ExchangeError && !cause.sent ? 'not-sent' : 'unknown';
+          const message = `${whereto} got no answer: ${messageOf(cause)}`;
+          throw new DeliveryError(message, fate, undefined, { cause });
+        }
+        return replyOf(whereto, answer);
+      }),
+    );
+  }
+
+  /**
+   * Asks the target whether it is an endpoint of this application, with the same key.
+   * @throws WorkflowError WF_CALLBACK_UNREACHABLE, saying the URL and what came back
+   */
+  async ping(): Promise<void> {
+    const target = this.#closed ? undefined : this.#options.target();
+    const unreachable = (why: string, cause?: unknown): WorkflowError => {
+      const whereto = target ? ` to ${displayUrl(target)}` : '';
+      return new WorkflowError('WF_CALLBACK_UNREACHABLE', `A ping${whereto} ${why}`, { cause });
+    };
+    if (!target) throw unreachable('was not sent: the application does not listen, or is closing');
+    const nonce = randomUUID();
+    let answer: RawAnswer;
+    try {
+      const body = Buffer.from(JSON.stringify({ ping: nonce }));
+      answer = await this.#track(this.#post(target, 'ping', body, this.#options.pingTimeoutMs));
+    } catch (cause) {
+      throw unreachable(`got no answer: ${messageOf(cause)}`, cause);
+    }
+    const body = readJson(answer.text);
+    const ours = answer.status === 200 && answer.headers[PROTOCOL_HEADER] !== undefined;
+    if (!ours || !isRecord(body) || body['pong'] !== nonce) throw unreachable(describe(answer));
+  }
+
+  /**
+   * Sends no more. Deliveries under way may end within `graceMs`; then their connections are cut and they are `unknown`.
+   * @param graceMs @default 0
+   */
+  async close(graceMs = 0): Promise<void> {
+    this.#closed = true;
+    if (graceMs > 0 && this.#underWay.size > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
+      await Promise.race([Promise.allSettled(this.#underWay), late]);
+      clearTimeout(timer);
+    }
+    const pool = this.#pool?.pool;
+    this.#pool = undefined;
+    await pool?.destroy();
+  }
+
+  #targetOrThrow(what: string): CallbackTarget {
+    const target = this.#closed ? undefined : this.#options.target();
+    if (target) return target;
+    const why = this.#closed ? 'the transport is closed' : 'the application does not listen yet';
+    throw new DeliveryError(`${what} was not sent: ${why}`, 'not-sent');
+  }
+
+  async #post(
+    target: CallbackTarget,
+    kind: MessageKind,
+    body: Buffer,
+    timeoutMs?: number,
+  ): Promise<RawAnswer> {
+    let signature: string;
+    try {
+      signature = await this.#options.signer.sign(kind, body);
+    } catch (cause) {
+      throw new ExchangeError(`it could not be signed: ${messageOf(cause)}`, false, { cause });
+    }
+    if (this.#closed) throw new ExchangeError('the transport was closed', false);
+    const { pathname, search, username, password } = target.url;
+    const headers: Record<string, string> = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: signature };
+    if (username !== '') headers['authorization'] = basicAuthorization(username, password);
+    return exchange(this.#poolOf(target), { path: pathname + search, headers, body, timeoutMs });
+  }
+
+  #poolOf(target: CallbackTarget): Pool {
+    const key = connectionKey(target);
+    if (this.#pool?.key !== key) {
+      // the application listens elsewhere now; what is under way to the old address may end
+      void this.#pool?.pool.close();
+      this.#pool = { key, pool: openPool(target, this.#options) };
+    }
+    return this.#pool.pool;
+  }
+
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+}
+
+/** For a gateway that asks for the user of the URL. */
+function basicAuthorization(username: string, password: string): string {
+  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
+}

@@ -1,0 +1,11 @@
+export { createCallbackController } from './callback.controller.js';
+export { applyCallbackMiddleware, CallbackMiddleware } from './callback.middleware.js';
+export { callbackPrefix, callbackRoute, callbackUrl } from './callback-route.js';
+export { ownTarget, type CallbackTarget } from './callback-target.js';
+export { CallbackEndpoint, type CallbackEndpointOptions, type EndpointAnswer } from './endpoint.js';
+export { HttpTransport, type HttpTransportOptions } from './http.transport.js';
+export { InProcessTransport } from './in-process.transport.js';
+export { OwnAddress, type ListeningAddress } from './own-address.js';
+export { CONTENT_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION, SIGNATURE_HEADER } from './protocol.js';
+export { MessageSigner, MessageVerifier, type MessageKind } from './signature.js';
+export { createSigningKeys, SigningKeys, type SigningKeyOptions } from './signing-keys.js';
