@@ -43,7 +43,7 @@ class Copier {
     if (this.open.has(value)) throw new NotStorable(path, 'is an Error that contains itself');
     if (this.copies.has(value)) return this.copies.get(value);
     if (this.depth >= MAX_DEPTH)
-      throw new NotStorable(shorten(path), `is nested more than ${MAX_DEPTH} levels deep`);
+      throw new NotStorable(`${path.slice(0, 200)}…`, `is nested more than ${MAX_DEPTH} levels deep`);
     this.depth++;
     const copy = this.copyObject(value, path);
     this.depth--;
@@ -173,8 +173,4 @@ function read(from: object, key: string, path: string): unknown {
 
 function step(key: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
-}
-
-function shorten(path: string): string {
-  return path.length > 200 ? `${path.slice(0, 200)}…` : path;
 }

@@ -114,8 +114,9 @@ export class RunCancelledError extends WorkflowError {
  */
 export class NonDeterminismError extends WorkflowError {
   /**
-   * @param recorded and @param asked say what: a kind (`step`, `sleep`), in strict mode with more behind it
+   * @param recorded what the journal holds: a kind (`step`, `sleep`), in strict mode with more behind it
    * (`step with arguments 1f0c…`)
+   * @param asked the same of what the code asks for
    */
   constructor(
     readonly runId: string,

@@ -173,7 +173,7 @@ function aggregated(error: object): string {
   const errors = errorsOf(error);
   if (errors.length === 0) return '';
   const shown = errors.slice(0, 3).map((one) => cut(headline(one), SHORT_BYTES));
-  return `(${errors.length} errors: ${shown.join('; ')}${errors.length > 3 ? '; …' : ''})`;
+  return `(${errors.length} ${errors.length === 1 ? 'error' : 'errors'}: ${shown.join('; ')}${errors.length > 3 ? '; …' : ''})`;
 }
 
 function errorsOf(error: object): readonly unknown[] {
