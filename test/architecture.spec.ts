@@ -167,7 +167,8 @@ describe('the layers of lib', () => {
 
   it('nothing imports testing, the root files included', () => {
     const users = [...seen].filter(
-      ([file, imports]) => !file.startsWith(`${TOP}/`) && imports.some((one) => targetOf(file, one.from) === TOP),
+      ([file, imports]) =>
+        !file.startsWith(`${TOP}/`) && imports.some((one) => targetOf(file, one.from) === TOP),
     );
     expect(users.map(([file]) => file)).toEqual([]);
   });
