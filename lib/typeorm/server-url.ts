@@ -19,7 +19,7 @@ export function checkServerUrl(url: unknown): string {
       '`database.url` is not a text; it looks like postgres://user:password@host:5432/name',
     );
   }
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== 'postgres' && scheme !== 'postgresql') {
     throw new WorkflowError('WF_DATABASE_NOT_POSTGRES', `\`database.url\` is of type "${scheme}"`);
   }

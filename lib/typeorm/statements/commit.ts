@@ -1,0 +1,106 @@
+import { CLOCK, toTime, type Statement } from './statement.js';
+
+/**
+ * The durable flush of many activations. Locks first: the advance task of each, and every task of a run that ends, in order
+ * of id, the order in which `answer`, `notify`, `cancel` and the sweep lock too. The lock returns the newest version of the
+ * row, so the fence (and `turn`, where deliveries may come twice) is compared with what holds now; all else joins that. A
+ * condition read from an unlocked snapshot would be no fence.
+ *
+ * `wanted` is compared on the locked row as well: what arrived since the load leaves the task due.
+ * Repeated after a lost reply: rows journaled by the first try are left alone, a suspended task is suspended again.
+ *
+ * $2-$8 commits, $9-$23 journal rows, $24-$26 new step tasks, $27-$28 used-up messages.
+ */
+export const commit: Statement = {
+  name: 'workflow_commit',
+  text: (t) => `
+with ${CLOCK('$1')},
+input as (
+  select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[], $29::float8[], $30::int[])
+    as i(task_id, fence, execution, turn, wanted, next, data, due_ms, attempt)
+),
+locked as materialized (
+  select k.id, k.fence, k.turn, k.wanted, k.workflow, k.priority
+  from ${t.task} k
+  where k.id = any($2::bigint[])
+     or k.execution = any(array(select i.execution from input i where i.next in ('completed', 'failed', 'cancelled')))
+  order by k.id
+  for update
+),
+owned as materialized (
+  select i.*, l.wanted as wanted_now, l.workflow, l.priority
+  from input i join locked l on l.id = i.task_id and l.fence = i.fence and (i.turn is null or l.turn = i.turn)
+),
+rows as (
+  insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,
+                         event, event_id, dispatched, digest)
+  select o.execution, n.key, n.name, n.kind, n.state, n.position, n.value, n.failure, n.attempts, ${toTime('n.asked_at')},
+         ${toTime('n.finished_at')}, ${toTime('n.wake_at')}, n.event, n.event_id, n.dispatched, n.digest
+  from unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::int[],
+              $18::float8[], $19::float8[], $20::float8[], $21::text[], $22::uuid[], $23::boolean[], $31::text[])
+    as n(task_id, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest)
+  join owned o using (task_id)
+  on conflict (execution, key) do update
+    set state = excluded.state, position = excluded.position, value = excluded.value, failure = excluded.failure,
+        attempts = excluded.attempts, finished_at = excluded.finished_at, wake_at = excluded.wake_at,
+        event_id = excluded.event_id, dispatched = excluded.dispatched
+    where s.state = 'pending' or (s.state = 'answered' and excluded.state = 'journaled')
+  returning s.execution, s.key, s.state
+),
+tasks as (
+  insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at)
+  select o.execution, o.workflow, o.priority, 'step', n.key, ${toTime('n.due_ms')}
+  from unnest($24::bigint[], $25::text[], $26::float8[]) as n(task_id, key, due_ms)
+  join owned o using (task_id)
+  on conflict (execution, step_key) do nothing
+),
+messages as (
+  delete from ${t.message} m
+  using unnest($27::bigint[], $28::uuid[]) as n(task_id, id), owned o
+  where m.id = n.id and o.task_id = n.task_id
+),
+inbox as (
+  delete from ${t.message} m
+  using owned o
+  where m.execution = o.execution and o.next in ('completed', 'failed', 'cancelled')
+    and m.id <> all($28::uuid[])
+),
+runs as (
+  update ${t.run} r
+  set status = o.next, finished_at = c.now, ended_fence = o.fence,
+      result = case when o.next = 'completed' then o.data end,
+      error = case when o.next = 'failed' then o.data end
+  from owned o, clock c
+  where r.id = o.execution and o.next in ('completed', 'failed', 'cancelled')
+),
+attempts as (
+  update ${t.run} r set attempt = o.attempt
+  from owned o
+  where r.id = o.execution and o.attempt is not null and o.next = 'suspend'
+),
+gone as (
+  delete from ${t.task} k
+  using owned o
+  where k.execution = o.execution and o.next in ('completed', 'failed', 'cancelled')
+),
+suspended as (
+  update ${t.task} k
+  set lease_owner = case when o.next = 'continue' then k.lease_owner end,
+      turn = k.turn + 1,
+      lost = case when o.next = 'continue' then k.lost else 0 end,
+      stuck = case when o.next = 'suspend' then o.data end,
+      due_at = case when o.next = 'continue' then k.due_at
+                    when k.wanted > o.wanted then least(c.now, coalesce(${toTime('o.due_ms')}, 'infinity'))
+                    else coalesce(${toTime('o.due_ms')}, 'infinity') end
+  from owned o, clock c
+  where k.id = o.task_id and (o.next = 'suspend' or (o.next = 'continue' and o.turn is not null))
+)
+select o.task_id, o.fence, o.next = 'suspend' and o.wanted_now > o.wanted as due
+from owned o`,
+};
+
+/** Which of these executions have ended under which fence: tells a repeated end from a lost lease. */
+export const endedUnder: Statement = {
+  name: 'workflow_ended_under',
+  text: (t) => `select id as execution, ended_fence from ${t.run} where id = any($1::bigint[]) and status <> 'active'`,
+};

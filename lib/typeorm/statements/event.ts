@@ -1,0 +1,118 @@
+import { CLOCK, toMs, type Statement } from './statement.js';
+
+/**
+ * An event for one run: into its inbox, and the advance task rises, in one commit. It stays until a wait takes it or the run
+ * ends. `waits`: an open wait is there now. A run that has ended has no advance task and gets nothing.
+ */
+export const notifyRun: Statement = {
+  name: 'workflow_notify_run',
+  text: (t) => `
+with ${CLOCK('$1')},
+target as materialized (
+  select r.id, r.run_id from ${t.run} r where r.run_id = $2 and r.is_current
+),
+locked as materialized (
+  select k.id, k.execution
+  from ${t.task} k join target r on k.execution = r.id
+  where k.step_key = ''
+  order by k.id
+  for update of k
+),
+message as (
+  insert into ${t.message} (id, execution, event, event_id, data, created_at)
+  select $3::uuid, l.execution, $4, $3::uuid, $5, c.now from locked l, clock c
+  on conflict (id) do nothing
+),
+woken as (
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
+  from locked l, clock c
+  where k.id = l.id
+)
+select r.run_id, exists (select from locked) as active,
+       exists (select from ${t.step} s where s.execution = r.id and s.state = 'pending' and s.event = $4) as waits
+from target r`,
+};
+
+/** Keeps an event for runs that wait later. A commit of its own, before the waiters are looked for. */
+export const keepEvent: Statement = {
+  name: 'workflow_keep_event',
+  text: (t) => `
+with ${CLOCK('$1')}
+insert into ${t.message} (id, event, event_id, data, created_at, expires_at)
+select $2::uuid, $3, $2::uuid, $4, c.now, c.now + $5::float8 * interval '1 ms' from clock c
+on conflict (id) do nothing`,
+};
+
+/**
+ * An event for every run that waits for it now: one message each, with an id that comes from event and run, so that a
+ * repeated statement adds nothing. In order of task id; the waiters are found by workflow_step_waiting.
+ */
+export const notifyWaiters: Statement = {
+  name: 'workflow_notify_waiters',
+  text: (t) => `
+with ${CLOCK('$1')},
+waiting as materialized (
+  select distinct s.execution from ${t.step} s where s.state = 'pending' and s.event = $3 and s.event_id is null
+),
+locked as materialized (
+  select k.id, k.execution
+  from ${t.task} k join waiting w using (execution)
+  where k.step_key = ''
+  order by k.id
+  for update of k
+),
+messages as (
+  insert into ${t.message} (id, execution, event, event_id, data, created_at)
+  select md5($2::text || l.execution)::uuid, l.execution, $3, $2::uuid, $4, c.now from locked l, clock c
+  on conflict (id) do nothing
+),
+woken as (
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
+  from locked l, clock c
+  where k.id = l.id
+)
+select r.run_id from locked l join ${t.run} r on r.id = l.execution order by r.id`,
+};
+
+/**
+ * Called after a wait has been committed: copies kept events of these names into the run's inbox. An event the run was given
+ * before is left out, by the id its journal keeps.
+ */
+export const collectKept: Statement = {
+  name: 'workflow_collect_kept',
+  text: (t) => `
+with ${CLOCK('$1')},
+kept as materialized (
+  select m.event, m.event_id, m.data, m.created_at
+  from ${t.message} m, clock c
+  where m.execution is null and m.event = any($3::text[]) and m.expires_at > c.now
+    and not exists (select from ${t.step} s where s.execution = $2::bigint and s.event_id = m.event_id)
+),
+locked as materialized (
+  select k.id, k.execution from ${t.task} k
+  where k.execution = $2::bigint and k.step_key = '' and exists (select from kept)
+  for update
+),
+messages as (
+  insert into ${t.message} (id, execution, event, event_id, data, created_at)
+  select md5(e.event_id::text || l.execution)::uuid, l.execution, e.event, e.event_id, e.data, e.created_at from kept e, locked l
+  on conflict (id) do nothing
+  returning id
+),
+woken as (
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
+  from locked l, clock c
+  where k.id = l.id and exists (select from messages)
+)
+select count(*)::int as found from messages`,
+};
+
+/** Who waits for an event. */
+export const waiters: Statement = {
+  name: 'workflow_waiters',
+  text: (t) => `
+select r.run_id, r.workflow, s.key, ${toMs('s.asked_at')} as since, ${toMs('s.wake_at')} as timeout_at
+from ${t.step} s join ${t.run} r on r.id = s.execution
+where s.state = 'pending' and s.event = $1 and r.status = 'active'
+order by s.asked_at, r.id`,
+};

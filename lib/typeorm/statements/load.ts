@@ -1,0 +1,37 @@
+import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
+
+const NO_STEP = `null::text, null::text, null::text, null::text, null::int, null::text, null::text, null::int,
+  null::float8, null::float8, null::float8, null::text, null::uuid, null::boolean, null::text`;
+
+/**
+ * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with
+ * the inbox, so an arrival is either in this answer or counted later. A step task gets the journal and its own row only.
+ * Served by the primary keys of task, run and step and by workflow_message_inbox.
+ */
+export const load: Statement = {
+  name: 'workflow_load',
+  text: (t) => `
+with ${CLOCK('$1')},
+leased as materialized (
+  select k.id, k.execution, k.kind, k.step_key, k.wanted, k.turn, k.gather, k.lost, i.position
+  from unnest($2::bigint[], $3::int[], $4::int[]) as i(task_id, fence, position)
+  join ${t.task} k on k.id = i.task_id and k.fence = i.fence
+  join ${t.run} r on r.id = k.execution and r.status = 'active'
+)
+select 'run' as tag, l.id as task_id,
+       json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
+         'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
+         'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
+       r.payload as data, ${NO_STEP}
+from leased l join ${t.run} r on r.id = l.execution, clock c
+union all
+select 'step', l.id, null, null, ${STEP_COLUMNS}
+from leased l join ${t.step} s on s.execution = l.execution
+where case when s.state = 'journaled' then s.position > l.position else l.kind = 'advance' or s.key = l.step_key end
+union all
+select 'message', l.id,
+       json_build_object('id', m.id, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
+       m.data, ${NO_STEP}
+from leased l join ${t.message} m on m.execution = l.execution
+where l.kind = 'advance'`,
+};

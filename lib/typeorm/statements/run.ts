@@ -1,0 +1,100 @@
+import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
+
+/**
+ * What a person calls the status: the header knows whether a run has ended; whether it runs or waits, its tasks know.
+ * `pending`: never claimed. `running`: one of its tasks is leased. `waiting`: none is.
+ */
+const STATUS = `case when r.status <> 'active' then r.status
+  when k.held > 0 then 'running'
+  when k.fence = 0 then 'pending'
+  else 'waiting' end`;
+
+const RECORD = (t: { task: string; run: string }): string => `
+select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt,
+       ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at, ${toMs('r.finished_at')} as finished_at,
+       r.result, r.error, ${STATUS} as status, k.stuck
+from ${t.run} r
+left join lateral (
+  select count(k.lease_owner) as held, max(k.fence) as fence, max(k.stuck) as stuck
+  from ${t.task} k where k.execution = r.id
+) k on r.status = 'active'`;
+
+export const findRun: Statement = {
+  name: 'workflow_find_run',
+  text: (t) => `${RECORD(t)} where r.run_id = $1 and r.is_current`,
+};
+
+export const endedRuns: Statement = {
+  name: 'workflow_ended_runs',
+  text: (t) => `${RECORD(t)} where r.run_id = any($1::text[]) and r.is_current and r.status <> 'active'`,
+};
+
+/** Newest first; the page after `before` (an execution id). Filters that are null do not filter. */
+export const listRuns: Statement = {
+  name: 'workflow_list_runs',
+  text: (t) => `
+select * from (${RECORD(t)}
+  where ($1::text is null or r.workflow = $1)
+    and ($2::text is null or (r.labels @> array[$2::text] and r.labels <> '{}'))
+    and ($3::float8 is null or r.created_at >= to_timestamp($3 / 1000.0))
+    and ($4::float8 is null or r.created_at < to_timestamp($4 / 1000.0))
+    and ($5::text[] is null or r.run_id = any($5))
+    and ($6::bigint is null or r.id < $6)
+    and ($7::text is null or r.status = case when $7 in ('pending', 'running', 'waiting') then 'active' else $7 end)
+) runs
+where $7::text is null or runs.status = $7
+order by runs.execution desc
+limit $8::int`,
+};
+
+export const runJournal: Statement = {
+  name: 'workflow_run_journal',
+  text: (t) => `
+select ${STEP_COLUMNS}
+from ${t.run} r left join ${t.step} s on s.execution = r.id
+where r.run_id = $1 and r.is_current
+order by s.position nulls last, s.asked_at, s.key`,
+};
+
+/**
+ * Ends active runs as cancelled, without their lease: all their tasks are locked in order of id and deleted, so every other
+ * writer finds its fence gone. A run that ends while this waits for the lock has no task left and stays as it ended.
+ */
+export const cancelRuns: Statement = {
+  name: 'workflow_cancel_runs',
+  text: (t) => `
+with ${CLOCK('$1')},
+target as materialized (
+  select r.id from ${t.run} r
+  where r.status = 'active' and r.is_current
+    and ($2::text[] is null or r.run_id = any($2))
+    and ($3::text is null or r.workflow = $3)
+    and ($4::text is null or (r.labels @> array[$4::text] and r.labels <> '{}'))
+    and ($5::float8 is null or r.created_at >= to_timestamp($5 / 1000.0))
+    and ($6::float8 is null or r.created_at < to_timestamp($6 / 1000.0))
+),
+locked as materialized (
+  select k.id, k.execution, k.step_key, k.lease_owner, k.fence
+  from ${t.task} k join target r on k.execution = r.id
+  order by k.id
+  for update of k
+),
+chosen as materialized (
+  select l.execution
+  from locked l
+  group by l.execution
+  having bool_or(l.step_key = '')
+    and ($7::text is null or $7 = case when count(l.lease_owner) > 0 then 'running' when max(l.fence) = 0 then 'pending' else 'waiting' end)
+),
+gone as (
+  delete from ${t.task} k using chosen c where k.execution = c.execution
+),
+inbox as (
+  delete from ${t.message} m using chosen c where m.execution = c.execution
+)
+update ${t.run} r
+set status = 'cancelled', finished_at = c.now
+from chosen x, clock c
+where r.id = x.execution
+returning r.id as execution, r.run_id`,
+};

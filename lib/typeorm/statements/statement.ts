@@ -1,0 +1,20 @@
+import type { Tables } from '../tables.js';
+
+/** A hand-written statement: its name (prepared once a connection under it) and its text for the tables of a schema. */
+export interface Statement {
+  readonly name: string;
+  readonly text: (t: Tables) => string;
+}
+
+/** Times travel as ms since epoch: a number has no time zone and no format. */
+export const toTime = (ms: string): string => `to_timestamp(${ms} / 1000.0)`;
+export const toMs = (time: string): string => `(extract(epoch from ${time}) * 1000)::float8`;
+
+/** The time of every statement: the database's own, unless a test says otherwise. */
+export const CLOCK = (parameter: string): string => `clock as materialized (select coalesce(${toTime(`${parameter}::float8`)}, now()) as now)`;
+
+/** Columns of a journal row, in the order of {@link stepColumns}. */
+export const STEP_COLUMNS = `
+  s.key, s.name, s.kind, s.state, s.position, s.value, s.failure, s.attempts,
+  ${toMs('s.asked_at')} as asked_at, ${toMs('s.finished_at')} as finished_at, ${toMs('s.wake_at')} as wake_at,
+  s.event, s.event_id, s.dispatched, s.digest`;

@@ -1,0 +1,45 @@
+import { CLOCK, toMs, toTime, type Statement } from './statement.js';
+
+/**
+ * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
+ * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
+ */
+export const trigger: Statement = {
+  name: 'workflow_trigger',
+  text: (t) => `
+with ${CLOCK('$1')},
+input as (
+  select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[])
+    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner)
+),
+runs as (
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at)
+  select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms'
+  from input i, clock c
+  order by i.run_id
+  on conflict (run_id) where is_current do nothing
+  returning id, trigger_id, deadline_at
+),
+tasks as (
+  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence)
+  select r.id, i.workflow, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
+         i.owner, case when i.owner is null then 0 else 1 end
+  from runs r join input i using (trigger_id), clock c
+  returning id, execution, lease_owner, fence
+)
+select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at, ${toMs('c.now')} as now
+from runs r join tasks k on k.execution = r.id, clock c`,
+};
+
+/** The current runs with these ids, and who holds them: what `trigger` did not insert. */
+export const existingRuns: Statement = {
+  name: 'workflow_existing_runs',
+  text: (t) => `
+with ${CLOCK('$1')}
+select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt,
+       ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at,
+       k.id as task_id, k.lease_owner, k.fence, ${toMs('c.now')} as now
+from ${t.run} r left join ${t.task} k on k.execution = r.id and k.step_key = '', clock c
+where r.run_id = any($2::text[]) and r.is_current`,
+};

@@ -1,0 +1,69 @@
+import { CLOCK, type Statement } from './statement.js';
+
+export const register: Statement = {
+  name: 'workflow_register',
+  text: (t) => `
+insert into ${t.worker} (id, host, pid) values ($1::uuid, $2, $3)
+on conflict (id) do update set beat_at = now()`,
+};
+
+/** One beat for all leases of a process. Always the database's own clock: a test that moves time kills nobody. */
+export const beat: Statement = {
+  name: 'workflow_beat',
+  text: (t) => `
+with me as (
+  update ${t.worker} set beat_at = now() where id = $1::uuid returning id
+)
+select 'alive' as tag, null::bigint as task_id, null::int as fence from me
+union all
+select 'leased', k.id, k.fence from ${t.task} k where k.lease_owner = $1::uuid
+union all
+select 'valid', k.id, k.fence
+from unnest($2::bigint[], $3::int[]) as i(task_id, fence) join ${t.task} k on k.id = i.task_id and k.fence = i.fence`,
+};
+
+export const unregister: Statement = {
+  name: 'workflow_unregister',
+  text: (t) => `delete from ${t.worker} where id = $1::uuid`,
+};
+
+/**
+ * Frees what silent workers hold, and what is leased to a worker that is not registered (a claim that committed after its
+ * worker was swept). `lost` counts losses without progress: it starts over when the journal has grown since the last one.
+ * Rows that somebody is writing are skipped: their owner lives.
+ */
+export const sweep: Statement = {
+  name: 'workflow_sweep',
+  text: (t) => `
+with ${CLOCK('$1')},
+dead as materialized (
+  select k.id, k.execution
+  from ${t.task} k left join ${t.worker} w on w.id = k.lease_owner
+  where k.lease_owner is not null and k.lease_owner <> $2::uuid
+    and (w.id is null or w.beat_at < now() - $3::float8 * interval '1 ms')
+  order by k.id
+  for update of k skip locked
+),
+progress as materialized (
+  select d.id, coalesce((select max(s.position) from ${t.step} s where s.execution = d.execution), 0) as position
+  from dead d
+),
+workers as (
+  delete from ${t.worker} where id <> $2::uuid and beat_at < now() - $3::float8 * interval '1 ms'
+)
+update ${t.task} k
+set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now,
+    lost = case when p.position > k.lost_position then 1 else k.lost + 1 end,
+    lost_position = p.position
+from progress p, clock c
+where k.id = p.id
+returning k.id`,
+};
+
+/** Kept events that nobody may be given any more. */
+export const expire: Statement = {
+  name: 'workflow_expire',
+  text: (t) => `
+with ${CLOCK('$1')}
+delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now`,
+};

@@ -1,0 +1,202 @@
+import type pg from 'pg';
+import { DataSource, QueryFailedError } from 'typeorm';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Database, isConnectionError, isPoison, isTransient } from '../../lib/typeorm/database.js';
+import { createPostgres, DATABASES, type TestDatabase } from '../support/databases.js';
+
+/** Resolves with each value given to `push`, in order; nothing is missed between two calls of `next`. */
+class Mailbox<T> {
+  private readonly values: T[] = [];
+  private waiting: ((value: T) => void)[] = [];
+  readonly push = (value: T): void => {
+    const next = this.waiting.shift();
+    if (next) next(value);
+    else this.values.push(value);
+  };
+  next(): Promise<T> {
+    return this.values.length > 0
+      ? Promise.resolve(this.values.shift()!)
+      : new Promise((done) => this.waiting.push(done));
+  }
+}
+
+describe.each(DATABASES)('Database on $name', ({ create }) => {
+  let test: TestDatabase;
+  let source: DataSource;
+  let database: Database;
+  beforeAll(async () => {
+    test = await create();
+    source = await test.open();
+    database = new Database(source);
+    await database.query('create', 'create table item (id int primary key)', []);
+  });
+  afterAll(async () => {
+    await database.close();
+    await source.destroy();
+    await test.dispose();
+  });
+
+  it('gives rows, and tells the observer each name', async () => {
+    const names: string[] = [];
+    database.onQuery = (name) => names.push(name);
+    const rows = await database.query<{ big: string; at: Date; never: number }>(
+      'types',
+      `select $1::int8 as big, to_timestamp(0) as at, 'infinity'::timestamptz as never`,
+      ['9007199254740993'],
+    );
+    database.onQuery = undefined;
+    expect(rows).toEqual([{ big: '9007199254740993', at: new Date(0), never: Infinity }]);
+    expect(names).toEqual(['types']);
+  });
+
+  it('prepares a statement once for each connection', async () => {
+    for (let i = 0; i < 3; i += 1) await database.query('again', 'select $1::int as n', [i]);
+    const rows = await database.query<{ name: string }>(
+      'prepared',
+      'select name from pg_prepared_statements',
+      [],
+    );
+    expect(rows.filter(({ name }) => /(^|_)again$/.test(name))).toHaveLength(1);
+    expect(database.usesPreparedStatements).toBe(true);
+  });
+
+  it('keeps its connection after an error of the statement, which says what it means', async () => {
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    const insert = (id: unknown): Promise<unknown> =>
+      database.query('insert', 'insert into item values ($1)', [id]);
+    await insert(1);
+    const before = pool.totalCount;
+    const duplicate = await insert(1).catch((e: unknown) => e);
+    expect(duplicate).toMatchObject({ code: '23505' });
+    expect([isPoison(duplicate), isTransient(duplicate)]).toEqual([true, false]);
+    const outOfRange = await insert('99999999999').catch((e: unknown) => e);
+    expect(isPoison(outOfRange)).toBe(true);
+    expect(pool.totalCount).toBe(before);
+  });
+
+  it('hears what is notified, and nothing after it stopped', async () => {
+    const heard = new Mailbox<string>();
+    const stop = await database.listen('tasks "1"', heard.push, () => heard.push('reconnect'));
+    const other = new Mailbox<string>();
+    const stopOther = await database.listen('other', other.push, () => undefined);
+    await database.notify('tasks "1"', 'a');
+    await database.notify('other', 'not for the first');
+    await database.notify('tasks "1"', '');
+    expect([await heard.next(), await heard.next()]).toEqual(['a', '']);
+    await stop();
+    await stop();
+    await database.notify('tasks "1"', 'late');
+    await database.notify('other', 'end');
+    expect([await other.next(), await other.next()]).toEqual(['not for the first', 'end']);
+    await stopOther();
+  });
+});
+
+describe('Database on a server that fails', () => {
+  let test: TestDatabase;
+  let source: DataSource;
+  let database: Database;
+  beforeAll(async () => {
+    test = await createPostgres();
+    source = await test.open();
+    database = new Database(source);
+  });
+  afterAll(async () => {
+    await database.close();
+    await source.destroy();
+    await test.dispose();
+  });
+  const others = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
+
+  it('listens again after its connection was terminated, and says so once', async () => {
+    const events = new Mailbox<string>();
+    const stop = await database.listen('tasks', events.push, () => events.push('(reconnected)'));
+    for (let round = 0; round < 2; round += 1) {
+      await database.query('terminate', others, []);
+      expect(await events.next()).toBe('(reconnected)');
+      await database.notify('tasks', `after ${round}`);
+      expect(await events.next()).toBe(`after ${round}`);
+    }
+    await stop();
+  });
+
+  it('survives the termination of idle and of busy connections', async () => {
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    const clients = await Promise.all([pool.connect(), pool.connect()]);
+    // not events.once: that rejects at the pool's 'error', which comes first
+    const gone = new Promise((done) => pool.once('remove', done));
+    for (const client of clients) client.release();
+    await database.query('terminate', others, []);
+    await gone;
+
+    const busy = database.query('sleep', 'select pg_sleep(60)', []).catch((e: unknown) => e);
+    const admin = await test.open();
+    let ended = 0;
+    while (ended === 0) {
+      const rows = await admin.query(`${others} and query like 'select pg_sleep%' and state = 'active'`);
+      ended = rows.length;
+    }
+    await admin.destroy();
+    const error = await busy;
+    expect(error).toMatchObject({ code: '57P01' });
+    expect([isConnectionError(error), isTransient(error), isPoison(error)]).toEqual([true, true, false]);
+    expect(await database.query('alive', 'select 1 as one', [])).toEqual([{ one: 1 }]);
+  });
+
+  it('drops the names of its statements when a transaction pooler is in between', async () => {
+    const pooled = new Database(source);
+    const names: string[] = [];
+    pooled.onQuery = (name) => names.push(name);
+    // what a pooler does: another server connection, which knows nothing of what this client prepared
+    await pooled.query('pooled', 'select $1::int as n', [1]);
+    await source.query('deallocate all');
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    expect(pool.totalCount).toBe(1); // so it was the same connection
+    expect(await pooled.query('pooled', 'select $1::int as n', [2])).toEqual([{ n: 2 }]);
+    expect(pooled.usesPreparedStatements).toBe(false);
+    expect(await pooled.query('pooled', 'select $1::int as n', [3])).toEqual([{ n: 3 }]);
+    expect(names).toEqual(['pooled', 'pooled', 'pooled']);
+  });
+
+  it('is refused for a DataSource that is not initialized', () => {
+    const asleep = new DataSource({ type: 'postgres' });
+    expect(() => new Database(asleep)).toThrow(expect.objectContaining({ code: 'WF_INVALID_ARGUMENT' }));
+  });
+});
+
+describe('what an error means', () => {
+  const sql = (code: string): Error => Object.assign(new Error('x'), { code });
+  it.each([
+    [sql('08006'), 'connection'],
+    [sql('57P01'), 'connection'],
+    [sql('57P03'), 'connection'],
+    [sql('53300'), 'connection'],
+    [sql('ECONNRESET'), 'connection'],
+    [sql('EPIPE'), 'connection'],
+    [new Error('Connection terminated unexpectedly'), 'connection'],
+    [new Error('timeout exceeded when trying to connect'), 'connection'],
+    [new QueryFailedError('select', [], sql('57P01')), 'connection'],
+    [new Error('wrapped', { cause: sql('ECONNREFUSED') }), 'connection'],
+    [sql('40001'), 'transient'],
+    [sql('40P01'), 'transient'],
+    [new QueryFailedError('select', [], sql('55P03')), 'transient'],
+    [sql('22P05'), 'poison'],
+    [sql('23514'), 'poison'],
+    [new QueryFailedError('select', [], sql('54000')), 'poison'],
+    [sql('42601'), 'other'],
+    [sql('ENOENT'), 'other'],
+    [new Error('Connection of dots'), 'other'],
+    [undefined, 'other'],
+    ['text', 'other'],
+  ])('%s: %s', (error, meaning) => {
+    expect({
+      connection: isConnectionError(error),
+      transient: isTransient(error),
+      poison: isPoison(error),
+    }).toEqual({
+      connection: meaning === 'connection',
+      transient: meaning === 'connection' || meaning === 'transient',
+      poison: meaning === 'poison',
+    });
+  });
+});
