@@ -29,18 +29,17 @@ export interface ErrorBody {
   readonly message: string;
 }
 
-const MAX_TEXT = 1024;
 const MAX_INT8 = 9_223_372_036_854_775_807n;
 
-// PostgreSQL stores no NUL, and a name with one could only come from a mistake
+// PostgreSQL stores no NUL. No limit of length but that of the body: what could be stored must be deliverable
 const isText = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= MAX_TEXT && !value.includes('\0');
+  typeof value === 'string' && value.length > 0 && !value.includes('\0');
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 const isRowId = (value: unknown): value is string =>
   typeof value === 'string' && /^\d{1,19}$/.test(value) && BigInt(value) <= MAX_INT8;
 
-const TEXT = `a text of 1 to ${MAX_TEXT} characters without NUL`;
+const TEXT = 'a text that is not empty and has no NUL';
 const COUNT = 'a whole number, zero or more';
 interface Field<T> {
   readonly check: (value: unknown) => value is T;

@@ -1,0 +1,269 @@
+import { createHash, createHmac, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { inspect } from 'node:util';
+import { SignJWT, UnsecuredJWT } from 'jose';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createSigningKeys, MessageSigner, MessageVerifier } from '../../lib/http/index.js';
+import { SeenTokens } from '../../lib/http/seen-tokens.js';
+import { KEY, keys } from './support.js';
+
+const OTHER = 'another-signing-key-that-is-long-enough-too';
+const body = Buffer.from('{"any":"bytes"}');
+const hash = createHash('sha256').update(body).digest('base64url');
+let clock = 1_800_000_000_000;
+const now = (): number => clock;
+const seconds = (): number => Math.floor(clock / 1000);
+const signer = new MessageSigner(keys(), { now });
+let verifier: MessageVerifier;
+
+const b64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+const claims = (changed: Record<string, unknown> = {}): Record<string, unknown> => ({
+  iss: 'nestjs-workflow',
+  aud: 'delivery',
+  iat: seconds(),
+  exp: seconds() + 60,
+  jti: randomUUID(),
+  body: hash,
+  ...changed,
+});
+/** A token made by hand, with whatever header. */
+function handmade(header: unknown, payload: unknown, key = KEY): string {
+  const signed = `${b64(header)}.${b64(payload)}`;
+  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
+}
+const refused = (token: string | undefined, why: RegExp, bytes = body): Promise<void> =>
+  expect(verifier.verify(token, bytes)).rejects.toMatchObject({
+    code: 'WF_UNSIGNED',
+    status: 401,
+    message: expect.stringMatching(why) as string,
+  });
+
+beforeEach(() => {
+  clock = 1_800_000_000_000;
+  verifier = new MessageVerifier(keys(), { now });
+});
+
+describe('a signature', () => {
+  it.each(['delivery', 'ping'] as const)('tells a genuine %s', async (kind) => {
+    await expect(verifier.verify(await signer.sign(kind, body), body)).resolves.toBe(kind);
+  });
+
+  it('has the claims of docs/protocol.md', async () => {
+    const [header, payload] = (await signer.sign('ping', body)).split('.').map((part) => {
+      return Buffer.from(part, 'base64url').toString();
+    });
+    expect(header).toBe('{"alg":"HS256"}');
+    expect(JSON.parse(payload!)).toEqual(
+      claims({ aud: 'ping', jti: expect.stringMatching(/^[\w-]{22}$/) as string, body: hash }),
+    );
+  });
+
+  it('is also accepted when made without this library', async () => {
+    await expect(verifier.verify(handmade({ alg: 'HS256', typ: 'JWT' }, claims()), body)).resolves.toBe(
+      'delivery',
+    );
+  });
+
+  it('is refused when absent or no token', async () => {
+    await refused(undefined, /carries no signature/);
+    await refused('', /carries no signature/);
+    await refused('hello', /not a signed token/);
+    await refused('a.b.c', /not a signed token/);
+    await refused('..', /not a signed token/);
+  });
+
+  it('is refused over another body', async () => {
+    const token = await signer.sign('delivery', body);
+    await refused(token, /body is not the one/, Buffer.from('{"any":"bytes" }'));
+    await refused(token, /body is not the one/, Buffer.alloc(0));
+  });
+
+  it('is refused with any byte altered', async () => {
+    const token = await signer.sign('delivery', body);
+    for (let i = 0; i < token.length; i++) {
+      // the last character of a base64url text has bits that decode to nothing
+      if (token[i] === '.' || i === token.length - 1) continue;
+      const altered = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1);
+      await refused(altered, /refused/);
+    }
+    await expect(verifier.verify(token, body)).resolves.toBe('delivery');
+  });
+
+  it('is refused with the payload of another one', async () => {
+    const [header, , signature] = (await signer.sign('delivery', body)).split('.');
+    await refused(`${header}.${b64(claims({ jti: 'mine' }))}.${signature}`, /another key, or altered/);
+  });
+
+  it('is good for 60 s and a tolerance of 5 s for the clocks', async () => {
+    const [a, b] = [await signer.sign('delivery', body), await signer.sign('delivery', body)];
+    clock += 64_000;
+    await expect(verifier.verify(a, body)).resolves.toBe('delivery');
+    clock += 2_000;
+    await refused(b, /expired/);
+  });
+
+  it('may come from a clock that is 5 s ahead, not further', async () => {
+    clock += 5_000;
+    const near = await signer.sign('delivery', body);
+    clock += 2_000;
+    const far = await signer.sign('delivery', body);
+    clock -= 7_000;
+    await expect(verifier.verify(near, body)).resolves.toBe('delivery');
+    await refused(far, /signed in the future/);
+  });
+
+  it('is not good for longer when the sender says so', async () => {
+    const token = handmade({ alg: 'HS256' }, claims({ exp: seconds() + 3600 }));
+    clock += 66_000;
+    await refused(token, /expired/);
+  });
+
+  it('is refused with another key, without saying what the key is', async () => {
+    const token = handmade({ alg: 'HS256' }, claims(), OTHER);
+    await refused(token, /another key/);
+    const error: unknown = await verifier.verify(token, body).catch((e: unknown) => e);
+    expect(inspect(error, { depth: 10 })).not.toContain(KEY);
+  });
+
+  it.each(['none', 'None', 'HS384', 'HS512', 'RS256', 'ES256', 'dir', '', null])(
+    'is refused with alg %j',
+    async (alg) => {
+      await refused(handmade({ alg }, claims()), /not HS256|not a signed token/);
+      await refused(handmade({ alg }, claims()).replace(/[^.]+$/, ''), /refused/);
+    },
+  );
+
+  it('is refused when unsecured', async () => {
+    const token = new UnsecuredJWT(claims({ exp: seconds() + 60 })).encode();
+    await refused(token, /refused/);
+  });
+
+  it('is refused in the confusion of RS256 and HS256, both ways', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const rs = await new SignJWT(claims()).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
+    await refused(rs, /not HS256/);
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    await refused(handmade({ alg: 'HS256' }, claims(), pem), /another key/);
+    await refused(handmade({ alg: 'RS256' }, claims()), /not HS256/);
+  });
+
+  it('is refused with a critical header that nobody knows, or keys of its own', async () => {
+    await refused(handmade({ alg: 'HS256', crit: ['x'], x: 1 }, claims()), /refused/);
+    await refused(handmade({ alg: 'HS256', b64: false, crit: ['b64'] }, claims()), /refused/);
+    const jwk = { kty: 'oct', k: Buffer.from(OTHER).toString('base64url') };
+    await refused(handmade({ alg: 'HS256', jwk }, claims(), OTHER), /another key/);
+  });
+
+  it.each([
+    ['iss', 'somebody'],
+    ['iss', undefined],
+    ['aud', 'webhook'],
+    ['aud', ['delivery', 'ping']],
+    ['aud', undefined],
+    ['iat', undefined],
+    ['iat', 'now'],
+    ['exp', undefined],
+    ['exp', '2030'],
+    ['jti', undefined],
+    ['jti', 7],
+    ['jti', ''],
+    ['jti', 'x'.repeat(65)],
+    ['body', undefined],
+    ['body', 7],
+    ['body', ''],
+    ['body', hash.slice(0, -1)],
+    ['body', `${hash}=`],
+  ])('is refused with claim %s = %j', async (name, value) => {
+    await refused(handmade({ alg: 'HS256' }, claims({ [name]: value })), /refused/);
+  });
+
+  it('is refused when the payload is no object', async () => {
+    for (const payload of [null, [], 'text', 7])
+      await refused(handmade({ alg: 'HS256' }, payload), /refused/);
+  });
+});
+
+describe('a replay', () => {
+  it('is refused, also when both come at once', async () => {
+    const token = await signer.sign('delivery', body);
+    const results = await Promise.allSettled([verifier.verify(token, body), verifier.verify(token, body)]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await refused(token, /used before/);
+  });
+
+  it('is refused as long as the signature is good', async () => {
+    const token = await signer.sign('delivery', body);
+    await verifier.verify(token, body);
+    for (let i = 0; i < 16; i++) {
+      clock += 4_000;
+      await verifier.verify(await signer.sign('delivery', body), body);
+      await refused(token, /used before/);
+    }
+  });
+
+  it('is remembered in bounded memory', () => {
+    const seen = new SeenTokens(70_000, 100);
+    for (let i = 0; i < 10_000; i++) expect(seen.add(String(i), i)).toBe(true);
+    expect(seen.size).toBeLessThanOrEqual(200);
+    expect(seen.add('9999', 10_000)).toBe(false);
+    expect(seen.add('0', 10_000)).toBe(true);
+  });
+
+  it('is forgotten once it has expired', () => {
+    const seen = new SeenTokens(70_000);
+    seen.add('a', 0);
+    expect(seen.add('b', 70_000)).toBe(true);
+    expect(seen.add('a', 100_000)).toBe(false);
+    seen.add('c', 140_000);
+    expect(seen.add('a', 140_001)).toBe(true);
+  });
+});
+
+describe('keys', () => {
+  it('rotate: both are accepted, the current one signs', async () => {
+    const old = createSigningKeys({ signingKey: KEY });
+    const during = createSigningKeys({ signingKey: KEY, nextSigningKey: OTHER });
+    const after = createSigningKeys({ signingKey: OTHER });
+    const pass = async (from: typeof old, to: typeof old): Promise<unknown> =>
+      new MessageVerifier(to, { now }).verify(
+        await new MessageSigner(from, { now }).sign('ping', body),
+        body,
+      );
+    await expect(pass(old, during)).resolves.toBe('ping');
+    await expect(pass(during, old)).resolves.toBe('ping');
+    await expect(pass(after, during)).resolves.toBe('ping');
+    await expect(pass(old, after)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
+    await expect(pass(after, old)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
+  });
+
+  it('are random per process when none is configured', async () => {
+    const [a, b] = [createSigningKeys(), createSigningKeys({})];
+    expect(a.generated).toBe(true);
+    const token = await new MessageSigner(a).sign('ping', body);
+    await expect(new MessageVerifier(a).verify(token, body)).resolves.toBe('ping');
+    await expect(new MessageVerifier(b).verify(token, body)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
+  });
+
+  it('are needed when a URL is configured', () => {
+    expect(() => createSigningKeys({ url: 'https://app.example' })).toThrow(/WF_SIGNING_KEY_MISSING/);
+    expect(createSigningKeys({ url: 'https://app.example', signingKey: KEY }).generated).toBe(false);
+  });
+
+  it('are refused when short, without being shown', () => {
+    const short = 'short-and-secret';
+    for (const options of [
+      { signingKey: short },
+      { signingKey: KEY, nextSigningKey: short },
+      { signingKey: '' },
+    ]) {
+      expect(() => createSigningKeys(options)).toThrow(/at least 32.*WF_INVALID_OPTIONS/);
+      expect(() => createSigningKeys(options)).not.toThrow(new RegExp(short));
+    }
+    expect(() => createSigningKeys({ nextSigningKey: KEY })).toThrow(/WF_INVALID_OPTIONS/);
+    expect(() => createSigningKeys({ signingKey: 7 as unknown as string })).toThrow(/WF_INVALID_OPTIONS/);
+  });
+
+  it('do not show in a log', () => {
+    const held = createSigningKeys({ signingKey: KEY, nextSigningKey: OTHER });
+    expect(inspect(held, { depth: 10, showHidden: true }) + JSON.stringify(held)).not.toMatch(/signing-key/);
+  });
+});
