@@ -96,7 +96,17 @@ function serverOptions(given: PostgresOptions, pg: PgModule, derived: boolean): 
     defaults: pg.defaults,
   };
   const chosen = {
-    ...{ url, host, port, username, password, database, ssl, schema, useUTC, poolErrorHandler, driver },
+    url,
+    host,
+    port,
+    username,
+    password,
+    database,
+    ssl,
+    schema,
+    useUTC,
+    poolErrorHandler,
+    driver,
     connectTimeoutMS: connectTimeoutMS ?? CONNECT_TIMEOUT_MS,
     poolSize: given.poolSize ?? POOL_SIZE,
     applicationName: (derived ? undefined : given.applicationName) ?? 'nestjs-workflow',
@@ -140,11 +150,7 @@ async function connect(
   try {
     source = closingOnce(new DataSource({ ...options, poolErrorHandler }), embedded);
     await source.initialize();
-    const { schema } = options;
-    const done = await migrateWorkflowTables(source, {
-      ...(open.migrate === undefined ? {} : { migrate: open.migrate }),
-      ...(schema === undefined ? {} : { schema }),
-    });
+    const done = await migrateWorkflowTables(source, { migrate: open.migrate });
     if (done.length > 0) open.logger.log(`Workflow tables migrated: ${done.join(', ')}`, CONTEXT);
     return source;
   } catch (error) {

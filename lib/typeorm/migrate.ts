@@ -1,5 +1,7 @@
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm';
 import { WorkflowError } from '../errors/index.js';
+import { schemaOf } from './migrations/schema-of.js';
+import { quoteIdentifier } from './tables.js';
 
 /** The library's own table of executed migrations; the application's is never read nor written. */
 export const MIGRATIONS_TABLE = 'workflow_migration';
@@ -21,7 +23,7 @@ const ADVISORY_LOCK = '7239045311648920577';
  */
 export async function migrateWorkflowTables(
   source: DataSource,
-  options: { migrate?: boolean; schema?: string } = {},
+  options: { migrate?: boolean | undefined } = {},
 ): Promise<string[]> {
   const pending = await pendingMigrations(source);
   if (pending.length === 0) return [];
@@ -40,7 +42,7 @@ export async function migrateWorkflowTables(
         `select set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)`,
       );
       await runner.query('select pg_advisory_xact_lock($1::bigint)', [ADVISORY_LOCK]);
-      await createSchemaIfMissing(runner, options.schema);
+      await createSchemaIfMissing(runner, schemaOf(runner));
       const executor = new MigrationExecutor(source, runner);
       executor.transaction = 'all'; // joins the transaction that is open
       const done = await executor.executePendingMigrations();
@@ -63,12 +65,21 @@ export async function migrateWorkflowTables(
   }
 }
 
-/** Names of the migrations this database has not seen. Reads only. */
+/** Names of the migrations this database has not seen. Reads only; TypeORM 0.3's own way would create the table. */
 export async function pendingMigrations(source: DataSource): Promise<string[]> {
+  const names = source.migrations.map((migration) => migration.name ?? migration.constructor.name);
   const runner = source.createQueryRunner();
   try {
-    const pending = await new MigrationExecutor(source, runner).getPendingMigrations();
-    return pending.map((migration) => migration.name);
+    const schema = schemaOf(runner);
+    if (!(await runner.hasTable(schema === undefined ? MIGRATIONS_TABLE : `${schema}.${MIGRATIONS_TABLE}`)))
+      return names;
+    const table = (schema === undefined ? [] : [schema])
+      .concat(MIGRATIONS_TABLE)
+      .map(quoteIdentifier)
+      .join('.');
+    const rows: { name: string }[] = await runner.query(`select name from ${table}`);
+    const done = new Set(rows.map(({ name }) => name));
+    return names.filter((name) => !done.has(name));
   } finally {
     await runner.release();
   }

@@ -32,9 +32,9 @@ export async function loadModule<Name extends keyof Modules>(
   load: ImportModule = importModule,
 ): Promise<Modules[Name]> {
   try {
-    const module_ = (await load(name)) as { default?: Modules[Name] } & Modules[Name];
+    const loaded = (await load(name)) as { default?: Modules[Name] } & Modules[Name];
     // pg is CommonJS: its exports are the default one
-    return name === 'pg' ? (module_.default ?? module_) : module_;
+    return name === 'pg' ? (loaded.default ?? loaded) : loaded;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     // a package that is there but lacks one of its own dependencies is another matter, told by the original error

@@ -82,25 +82,33 @@ describe('the lock of an embedded folder', () => {
     const startTime = startTimeOf(other.pid);
     await other.kill();
     write(holder({ pid: other.pid, startTime }));
-    (await lockFolder(folder, { waitMs: 0 }))();
+    const release = await lockFolder(folder, { waitMs: 0 });
+    expect(locks()).toEqual(['lock.2']);
+    release();
   });
 
   it.runIf(startTimeOf(process.pid))(
     'is taken over when the pid now belongs to a younger process',
     async () => {
       write(holder({ startTime: '1' }));
-      (await lockFolder(folder, { waitMs: 0 }))();
+      const release = await lockFolder(folder, { waitMs: 0 });
+      expect(locks()).toEqual(['lock.2']);
+      release();
     },
   );
 
   it.runIf(placeOf().boot)('is taken over when the machine was started again since', async () => {
     write(holder({ boot: 'an earlier one' }));
-    (await lockFolder(folder, { waitMs: 0 }))();
+    const release = await lockFolder(folder, { waitMs: 0 });
+    expect(locks()).toEqual(['lock.2']);
+    release();
   });
 
   it('is taken over from another host that shows no sign of life', async () => {
     write(holder({ host: 'gone' }));
-    (await lockFolder(folder, { silenceMs: 0 }))();
+    const release = await lockFolder(folder, { silenceMs: 0 });
+    expect(locks()).toEqual(['lock.2']);
+    release();
   });
 
   it('is respected while another host touches it', async () => {

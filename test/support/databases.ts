@@ -20,14 +20,14 @@ export interface TestDatabase {
   /** of a PGlite one: pass it on with `options`, and opening takes half a second instead of three */
   readonly loadDataDir?: Blob;
   /** a DataSource on it; the caller destroys it */
-  open(options?: Partial<OpenOptions>): Promise<DataSource>;
+  readonly open: (options?: Partial<OpenOptions>) => Promise<DataSource>;
   /** drops the database; its connections are ended */
-  dispose(): Promise<void>;
+  readonly dispose: () => Promise<void>;
 }
 
 export interface TestDatabases {
   readonly name: 'postgres' | 'pglite';
-  create(): Promise<TestDatabase>;
+  readonly create: () => Promise<TestDatabase>;
 }
 
 /** All databases that the contract of the store is tested on. */

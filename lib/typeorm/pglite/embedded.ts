@@ -64,7 +64,7 @@ export async function openEmbedded(where: string, options: EmbeddedOptions = {})
     unlock();
     const madeBy = fresh
       ? ''
-      : ` (made by PostgreSQL ${readFileSync(join(dataDir!, 'PG_VERSION'), 'utf8').trim()})`;
+      : ` (made by PostgreSQL ${readFileSync(join(dataDir, 'PG_VERSION'), 'utf8').trim()})`;
     throw new WorkflowError(
       'WF_DATABASE_UNAVAILABLE',
       `The embedded database in ${folder ?? 'memory'}${madeBy} does not open: ${(error as Error).message}`,

@@ -96,7 +96,7 @@ export class SessionScheduler {
     if (rest.length > 0 && this.connections.has(connection)) connection.receive(rest);
     // each connection may have said LISTEN, and the session does not know which
     for (const notification of notifications) {
-      for (const each of [...this.connections]) each.receive(notification);
+      for (const each of this.connections) each.receive(notification);
     }
   }
 
