@@ -70,6 +70,10 @@ class SwallowAll implements ExceptionFilter {
   }
 }
 
+class AppModule {
+  readonly name = 'app';
+}
+
 interface Host {
   readonly name: string;
   readonly providers?: DynamicModule['providers'];
@@ -176,9 +180,8 @@ afterEach(async () => {
 });
 
 async function start(adapter: keyof typeof ADAPTERS, host: Host): Promise<HttpTransport> {
-  @Module({ imports: [callbackModule(host)] })
-  class AppModule {}
-  app = await NestFactory.create(AppModule, ADAPTERS[adapter](), { logger: false, ...host.options });
+  const root = { module: AppModule, imports: [callbackModule(host)] };
+  app = await NestFactory.create(root, ADAPTERS[adapter](), { logger: false, ...host.options });
   host.setup?.(app);
   await app.listen(0);
   return (transport = transportTo(app));

@@ -8,6 +8,11 @@ import { callbackPrefix, callbackRoute, callbackUrl, OwnAddress } from '../../li
 import { addressOf } from '../../lib/http/own-address.js';
 import { displayUrl } from '../../lib/http/callback-target.js';
 
+@Module({ providers: [OwnAddress] })
+class AppModule {
+  readonly name = 'app';
+}
+
 describe('addressOf', () => {
   const at = (address: string, family = 'IPv4') => ({ address, family, port: 3000 });
   it.each([
@@ -87,16 +92,12 @@ describe('OwnAddress', () => {
   });
 
   it('says undefined at once in an application without HTTP', async () => {
-    @Module({ providers: [OwnAddress] })
-    class AppModule {}
     const context = await NestFactory.createApplicationContext(AppModule, { logger: false });
     expect(await context.get(OwnAddress).whenListening(60_000)).toBeUndefined();
     await context.close();
   });
 
   it.each([undefined, 'fastify'])('learns where app.listen() listens (%s)', async (adapter) => {
-    @Module({ providers: [OwnAddress] })
-    class AppModule {}
     const options = { logger: false } as const;
     const app = adapter
       ? await NestFactory.create(AppModule, new FastifyAdapter(), options)

@@ -30,12 +30,15 @@ function handmade(header: unknown, payload: unknown, key = KEY): string {
   const signed = `${b64(header)}.${b64(payload)}`;
   return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
-const refused = (token: string | undefined, why: RegExp, bytes = body): Promise<void> =>
-  expect(verifier.verify(token, bytes)).rejects.toMatchObject({
-    code: 'WF_UNSIGNED',
-    status: 401,
-    message: expect.stringMatching(why) as string,
-  });
+/** Why the signature is refused. */
+async function refusalOf(token: string | undefined, bytes = body): Promise<string> {
+  const error: unknown = await verifier.verify(token, bytes).then(
+    () => new Error('was accepted'),
+    (e: unknown) => e,
+  );
+  expect(error).toMatchObject({ code: 'WF_UNSIGNED', status: 401 });
+  return (error as Error).message;
+}
 
 beforeEach(() => {
   clock = 1_800_000_000_000;
@@ -64,17 +67,17 @@ describe('a signature', () => {
   });
 
   it('is refused when absent or no token', async () => {
-    await refused(undefined, /carries no signature/);
-    await refused('', /carries no signature/);
-    await refused('hello', /not a signed token/);
-    await refused('a.b.c', /not a signed token/);
-    await refused('..', /not a signed token/);
+    expect(await refusalOf(undefined)).toMatch(/carries no signature/);
+    expect(await refusalOf('')).toMatch(/carries no signature/);
+    expect(await refusalOf('hello')).toMatch(/not a signed token/);
+    expect(await refusalOf('a.b.c')).toMatch(/not a signed token/);
+    expect(await refusalOf('..')).toMatch(/not a signed token/);
   });
 
   it('is refused over another body', async () => {
     const token = await signer.sign('delivery', body);
-    await refused(token, /body is not the one/, Buffer.from('{"any":"bytes" }'));
-    await refused(token, /body is not the one/, Buffer.alloc(0));
+    expect(await refusalOf(token, Buffer.from('{"any":"bytes" }'))).toMatch(/body is not the one/);
+    expect(await refusalOf(token, Buffer.alloc(0))).toMatch(/body is not the one/);
   });
 
   it('is refused with any byte altered', async () => {
@@ -83,14 +86,16 @@ describe('a signature', () => {
       // the last character of a base64url text has bits that decode to nothing
       if (token[i] === '.' || i === token.length - 1) continue;
       const altered = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1);
-      await refused(altered, /refused/);
+      expect(await refusalOf(altered)).toMatch(/refused/);
     }
     await expect(verifier.verify(token, body)).resolves.toBe('delivery');
   });
 
   it('is refused with the payload of another one', async () => {
     const [header, , signature] = (await signer.sign('delivery', body)).split('.');
-    await refused(`${header}.${b64(claims({ jti: 'mine' }))}.${signature}`, /another key, or altered/);
+    expect(await refusalOf(`${header}.${b64(claims({ jti: 'mine' }))}.${signature}`)).toMatch(
+      /another key, or altered/,
+    );
   });
 
   it('is good for 60 s and a tolerance of 5 s for the clocks', async () => {
@@ -98,7 +103,7 @@ describe('a signature', () => {
     clock += 64_000;
     await expect(verifier.verify(a, body)).resolves.toBe('delivery');
     clock += 2_000;
-    await refused(b, /expired/);
+    expect(await refusalOf(b)).toMatch(/expired/);
   });
 
   it('may come from a clock that is 5 s ahead, not further', async () => {
@@ -108,18 +113,18 @@ describe('a signature', () => {
     const far = await signer.sign('delivery', body);
     clock -= 7_000;
     await expect(verifier.verify(near, body)).resolves.toBe('delivery');
-    await refused(far, /signed in the future/);
+    expect(await refusalOf(far)).toMatch(/signed in the future/);
   });
 
   it('is not good for longer when the sender says so', async () => {
     const token = handmade({ alg: 'HS256' }, claims({ exp: seconds() + 3600 }));
     clock += 66_000;
-    await refused(token, /expired/);
+    expect(await refusalOf(token)).toMatch(/expired/);
   });
 
   it('is refused with another key, without saying what the key is', async () => {
     const token = handmade({ alg: 'HS256' }, claims(), OTHER);
-    await refused(token, /another key/);
+    expect(await refusalOf(token)).toMatch(/another key/);
     const error: unknown = await verifier.verify(token, body).catch((e: unknown) => e);
     expect(inspect(error, { depth: 10 })).not.toContain(KEY);
   });
@@ -127,30 +132,32 @@ describe('a signature', () => {
   it.each(['none', 'None', 'HS384', 'HS512', 'RS256', 'ES256', 'dir', '', null])(
     'is refused with alg %j',
     async (alg) => {
-      await refused(handmade({ alg }, claims()), /not HS256|not a signed token/);
-      await refused(handmade({ alg }, claims()).replace(/[^.]+$/, ''), /refused/);
+      expect(await refusalOf(handmade({ alg }, claims()))).toMatch(/not HS256|not a signed token/);
+      expect(await refusalOf(handmade({ alg }, claims()).replace(/[^.]+$/, ''))).toMatch(/refused/);
     },
   );
 
   it('is refused when unsecured', async () => {
     const token = new UnsecuredJWT(claims({ exp: seconds() + 60 })).encode();
-    await refused(token, /refused/);
+    expect(await refusalOf(token)).toMatch(/refused/);
   });
 
   it('is refused in the confusion of RS256 and HS256, both ways', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const rs = await new SignJWT(claims()).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
-    await refused(rs, /not HS256/);
+    expect(await refusalOf(rs)).toMatch(/not HS256/);
     const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-    await refused(handmade({ alg: 'HS256' }, claims(), pem), /another key/);
-    await refused(handmade({ alg: 'RS256' }, claims()), /not HS256/);
+    expect(await refusalOf(handmade({ alg: 'HS256' }, claims(), pem))).toMatch(/another key/);
+    expect(await refusalOf(handmade({ alg: 'RS256' }, claims()))).toMatch(/not HS256/);
   });
 
   it('is refused with a critical header that nobody knows, or keys of its own', async () => {
-    await refused(handmade({ alg: 'HS256', crit: ['x'], x: 1 }, claims()), /refused/);
-    await refused(handmade({ alg: 'HS256', b64: false, crit: ['b64'] }, claims()), /refused/);
+    expect(await refusalOf(handmade({ alg: 'HS256', crit: ['x'], x: 1 }, claims()))).toMatch(/refused/);
+    expect(await refusalOf(handmade({ alg: 'HS256', b64: false, crit: ['b64'] }, claims()))).toMatch(
+      /refused/,
+    );
     const jwk = { kty: 'oct', k: Buffer.from(OTHER).toString('base64url') };
-    await refused(handmade({ alg: 'HS256', jwk }, claims(), OTHER), /another key/);
+    expect(await refusalOf(handmade({ alg: 'HS256', jwk }, claims(), OTHER))).toMatch(/another key/);
   });
 
   it.each([
@@ -173,12 +180,12 @@ describe('a signature', () => {
     ['body', hash.slice(0, -1)],
     ['body', `${hash}=`],
   ])('is refused with claim %s = %j', async (name, value) => {
-    await refused(handmade({ alg: 'HS256' }, claims({ [name]: value })), /refused/);
+    expect(await refusalOf(handmade({ alg: 'HS256' }, claims({ [name]: value })))).toMatch(/refused/);
   });
 
   it('is refused when the payload is no object', async () => {
     for (const payload of [null, [], 'text', 7])
-      await refused(handmade({ alg: 'HS256' }, payload), /refused/);
+      expect(await refusalOf(handmade({ alg: 'HS256' }, payload))).toMatch(/refused/);
   });
 });
 
@@ -186,8 +193,8 @@ describe('a replay', () => {
   it('is refused, also when both come at once', async () => {
     const token = await signer.sign('delivery', body);
     const results = await Promise.allSettled([verifier.verify(token, body), verifier.verify(token, body)]);
-    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    await refused(token, /used before/);
+    expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    expect(await refusalOf(token)).toMatch(/used before/);
   });
 
   it('is refused as long as the signature is good', async () => {
@@ -196,7 +203,7 @@ describe('a replay', () => {
     for (let i = 0; i < 16; i++) {
       clock += 4_000;
       await verifier.verify(await signer.sign('delivery', body), body);
-      await refused(token, /used before/);
+      expect(await refusalOf(token)).toMatch(/used before/);
     }
   });
 
