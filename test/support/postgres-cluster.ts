@@ -22,7 +22,7 @@ export async function startCluster(): Promise<Cluster> {
   const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'nobody']));
   const ids = root ? { uid: idOf('-u'), gid: idOf('-g') } : {};
   const folder = mkdtempSync(join(tmpdir(), 'workflow-pg-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   try {
     if (root) chownSync(folder, ids.uid!, ids.gid!);
     const data = join(folder, 'data');
@@ -43,7 +43,10 @@ export async function startCluster(): Promise<Cluster> {
     });
     const exited = new Promise<void>((done) => server.once('exit', () => done()));
     // also when the test run ends without its teardown
-    const kill = (): void => void server.kill('SIGQUIT');
+    const kill = (): void => {
+      server.kill('SIGQUIT');
+      remove();
+    };
     process.once('exit', kill);
     await new Promise<void>((ready, failed) => {
       let log = '';
