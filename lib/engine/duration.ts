@@ -3,7 +3,14 @@ import { WorkflowError } from '../errors/index.js';
 /** A length of time with its unit, such as `'30s'` or `'1.5h'`; a bare number does not compile. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`;
 
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
 /** PostgreSQL and Date both reach further; a thousand years is beyond any wait and safe in arithmetic. */
 const MAX_MS = 1000 * 365.25 * 86_400_000;
 
@@ -14,6 +21,10 @@ const MAX_MS = 1000 * 365.25 * 86_400_000;
 export function parseDuration(text: Duration): number {
   const match = typeof text === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(text) : null;
   const ms = match ? Math.round(Number(match[1]) * UNIT_MS[match[2]!]!) : NaN;
-  if (!(ms <= MAX_MS)) throw new WorkflowError('WF_INVALID_DURATION', `${JSON.stringify(text) ?? String(text)} is not a duration`);
+  if (!(ms <= MAX_MS))
+    throw new WorkflowError(
+      'WF_INVALID_DURATION',
+      `${JSON.stringify(text) ?? String(text)} is not a duration`,
+    );
   return ms;
 }

@@ -4,17 +4,18 @@ const BRAND = Symbol.for('nestjs-workflow:error');
 
 /**
  * Base of every error this library raises. The message says what happened, then what to do, then the code.
- * `status` is the HTTP status a controller should answer with. `cause` is kept.
+ * `statusCode` is the HTTP status that Nest's exception filter answers with. `cause` is kept.
  */
 export class WorkflowError extends Error {
   readonly code: WorkflowErrorCode;
-  readonly status: number;
+  /** HTTP status; Nest's own exception filter answers with it */
+  readonly statusCode: number;
 
   constructor(code: WorkflowErrorCode, what: string, options?: { cause?: unknown }) {
     super(`${what}${/[.!?]$/.test(what) ? '' : '.'} ${WORKFLOW_ERRORS[code].remedy} [${code}]`, options);
     this.name = new.target.name;
     this.code = code;
-    this.status = WORKFLOW_ERRORS[code].status;
+    this.statusCode = WORKFLOW_ERRORS[code].status;
     Object.defineProperty(this, BRAND, { value: true });
   }
 

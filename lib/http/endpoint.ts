@@ -1,4 +1,4 @@
-import { WorkflowError, type WorkflowErrorCode } from '../errors/index.js';
+import { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from '../errors/index.js';
 import type { DeliveryHandler, DeliveryReply } from '../ports/index.js';
 import {
   CONTENT_TYPE,
@@ -118,7 +118,7 @@ export function refusal(error: unknown): EndpointAnswer {
     return answer(error.status, bodyOf('WF_BAD_DELIVERY', `${error.message}. [WF_BAD_DELIVERY]`));
   }
   if (WorkflowError.is(error, 'WF_UNSIGNED') || WorkflowError.is(error, 'WF_BAD_DELIVERY')) {
-    return answer(error.status, bodyOf(error.code, error.message));
+    return answer(WORKFLOW_ERRORS[error.code].status, bodyOf(error.code, error.message));
   }
   return failure(error);
 }

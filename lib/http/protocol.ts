@@ -84,7 +84,10 @@ export function readReply(value: unknown): DeliveryReply | undefined {
   switch (value['next']) {
     case 'continue':
       return isCount(value['seq']) ? { next: 'continue', seq: value['seq'] } : undefined;
-    case 'waiting':
+    case 'waiting': {
+      const dueInMs = value['dueInMs'];
+      return typeof dueInMs === 'number' && dueInMs >= 0 ? { next: 'waiting', dueInMs } : { next: 'waiting' };
+    }
     case 'finished':
     case 'done':
     case 'adopted':

@@ -24,7 +24,10 @@ export interface Delivery {
  */
 export type DeliveryReply =
   | { readonly next: 'continue'; readonly seq: number }
-  | { readonly next: 'waiting' }
+  | {
+      readonly next: 'waiting';
+      /** ms until time alone makes the task due again */ readonly dueInMs?: number;
+    }
   | { readonly next: 'finished' }
   | { readonly next: 'done' }
   | { readonly next: 'adopted' }

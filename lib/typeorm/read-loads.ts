@@ -21,10 +21,12 @@ export function readLoads(rows: readonly LoadColumns[]): Map<string, Loaded> {
   };
   for (const row of rows) {
     if (row.tag === 'step') of(steps, row.task_id).push(toJournalRow(row));
-    else if (row.tag === 'message') of(messages, row.task_id).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
+    else if (row.tag === 'message')
+      of(messages, row.task_id).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
     else loads.set(row.task_id, headOf(row, of(steps, row.task_id), of(messages, row.task_id)));
   }
-  for (const inbox of messages.values()) inbox.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  for (const inbox of messages.values())
+    inbox.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
   return loads;
 }
 

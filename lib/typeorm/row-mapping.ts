@@ -26,7 +26,12 @@ export function toJournalRow(c: StepColumns): JournalRow {
     kind: c.kind as StepKind,
     state: c.state,
     position: c.position,
-    answer: c.failure !== null ? { ok: false, failure: c.failure } : c.value !== null ? { ok: true, value: c.value } : null,
+    answer:
+      c.failure !== null
+        ? { ok: false, failure: c.failure }
+        : c.value !== null
+          ? { ok: true, value: c.value }
+          : null,
     attempts: c.attempts,
     askedAt: c.asked_at,
     finishedAt: c.finished_at,
@@ -39,7 +44,8 @@ export function toJournalRow(c: StepColumns): JournalRow {
 }
 
 export const valueOf = (row: JournalRow): string | null => (row.answer?.ok ? row.answer.value : null);
-export const failureOf = (row: JournalRow): string | null => (row.answer && !row.answer.ok ? row.answer.failure : null);
+export const failureOf = (row: JournalRow): string | null =>
+  row.answer && !row.answer.ok ? row.answer.failure : null;
 
 export interface HeaderColumns {
   execution: string;
@@ -76,7 +82,14 @@ export interface RecordColumns extends HeaderColumns {
 }
 
 export function toRecord(c: RecordColumns): RunRecord {
-  return { ...toHeader(c), status: c.status, result: c.result, error: c.error, finishedAt: c.finished_at, stuck: c.stuck };
+  return {
+    ...toHeader(c),
+    status: c.status,
+    result: c.result,
+    error: c.error,
+    finishedAt: c.finished_at,
+    stuck: c.stuck,
+  };
 }
 
 export interface LoadHead {

@@ -66,13 +66,16 @@ export class TypeOrmRunStore extends RunStore {
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
     const missing = rows.filter((row) => !byTrigger.has(row.triggerId)).map((row) => row.runId);
     const existing =
-      missing.length === 0 ? [] : await this.#query<ExistingColumns>(sql.existingRuns, [this.#now(), [...new Set(missing)]], manager);
+      missing.length === 0
+        ? []
+        : await this.#query<ExistingColumns>(sql.existingRuns, [this.#now(), [...new Set(missing)]], manager);
     const byRun = new Map(existing.map((row) => [row.run_id, row]));
     return rows.map((row) => {
       const own = byTrigger.get(row.triggerId);
       if (own) return insertedRun(row, own);
       const other = byRun.get(row.runId);
-      if (!other) throw new WorkflowError('WF_RUN_NOT_FOUND', `Run ${row.runId} was replaced while it was triggered`);
+      if (!other)
+        throw new WorkflowError('WF_RUN_NOT_FOUND', `Run ${row.runId} was replaced while it was triggered`);
       return existingRun(row, other);
     });
   }
@@ -139,9 +142,13 @@ export class TypeOrmRunStore extends RunStore {
     const isEnd = (c: AdvanceCommit): boolean => c.next.to !== 'continue' && c.next.to !== 'suspend';
     const asked = commits.filter((c, i) => results[i] === 'lost' && isEnd(c));
     if (asked.length === 0) return results;
-    const rows = await this.#query<{ execution: string; ended_fence: number | null }>(sql.endedUnder, [asked.map((c) => c.execution)]);
+    const rows = await this.#query<{ execution: string; ended_fence: number | null }>(sql.endedUnder, [
+      asked.map((c) => c.execution),
+    ]);
     const fences = new Map(rows.map((row) => [row.execution, row.ended_fence]));
-    return commits.map((c, i) => (results[i] === 'lost' && isEnd(c) && fences.get(c.execution) === c.fence ? 'committed' : results[i]!));
+    return commits.map((c, i) =>
+      results[i] === 'lost' && isEnd(c) && fences.get(c.execution) === c.fence ? 'committed' : results[i]!,
+    );
   }
 
   async answer(commits: readonly StepCommit[]): Promise<CommitResult[]> {
@@ -161,7 +168,12 @@ export class TypeOrmRunStore extends RunStore {
     return commits.map((c) => (owned.has(keyOf(c)) ? 'committed' : 'lost'));
   }
 
-  async claim(worker: string, workflows: readonly string[], limit: number, floor: number | null): Promise<Claimed> {
+  async claim(
+    worker: string,
+    workflows: readonly string[],
+    limit: number,
+    floor: number | null,
+  ): Promise<Claimed> {
     const rows = await this.#query<ClaimColumns>(sql.claim, [this.#now(), worker, workflows, limit, floor]);
     const tasks = rows
       .filter((row) => row.task_id !== null)
@@ -178,7 +190,12 @@ export class TypeOrmRunStore extends RunStore {
   }
 
   async release(leases: readonly Lease[], delayMs: number): Promise<void> {
-    await this.#query(sql.release, [this.#now(), leases.map((l) => l.taskId), leases.map((l) => l.fence), delayMs]);
+    await this.#query(sql.release, [
+      this.#now(),
+      leases.map((l) => l.taskId),
+      leases.map((l) => l.fence),
+      delayMs,
+    ]);
   }
 
   async adopt(lease: Lease, worker: string): Promise<boolean> {
@@ -193,14 +210,22 @@ export class TypeOrmRunStore extends RunStore {
     await this.#query(sql.register, [worker, host, pid]);
   }
 
-  async beat(worker: string, held: readonly Lease[]): Promise<{ alive: boolean; leases: Lease[]; valid: Lease[] }> {
+  async beat(
+    worker: string,
+    held: readonly Lease[],
+  ): Promise<{ alive: boolean; leases: Lease[]; valid: Lease[] }> {
     const rows = await this.#query<{ tag: string; task_id: string; fence: number }>(sql.beat, [
       worker,
       held.map((l) => l.taskId),
       held.map((l) => l.fence),
     ]);
-    const leases = (tag: string): Lease[] => rows.filter((row) => row.tag === tag).map((row) => ({ taskId: row.task_id, fence: row.fence }));
-    return { alive: rows.some((row) => row.tag === 'alive'), leases: leases('leased'), valid: leases('valid') };
+    const leases = (tag: string): Lease[] =>
+      rows.filter((row) => row.tag === tag).map((row) => ({ taskId: row.task_id, fence: row.fence }));
+    return {
+      alive: rows.some((row) => row.tag === 'alive'),
+      leases: leases('leased'),
+      valid: leases('valid'),
+    };
   }
 
   async unregister(worker: string): Promise<void> {
@@ -226,8 +251,13 @@ export class TypeOrmRunStore extends RunStore {
       if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId} to notify`);
       return { woken: run.active && run.waits ? [runId] : [], kept: run.active && !run.waits };
     }
-    if (keepForMs !== null) await this.#query(sql.keepEvent, [this.#now(), eventId, event, data, keepForMs], manager);
-    const woken = await this.#query<{ run_id: string }>(sql.notifyWaiters, [this.#now(), eventId, event, data], manager);
+    if (keepForMs !== null)
+      await this.#query(sql.keepEvent, [this.#now(), eventId, event, data, keepForMs], manager);
+    const woken = await this.#query<{ run_id: string }>(
+      sql.notifyWaiters,
+      [this.#now(), eventId, event, data],
+      manager,
+    );
     return { woken: woken.map((row) => row.run_id), kept: keepForMs !== null && woken.length === 0 };
   }
 
@@ -237,8 +267,20 @@ export class TypeOrmRunStore extends RunStore {
   }
 
   async waiters(event: string): Promise<WaiterRecord[]> {
-    const rows = await this.#query<{ run_id: string; workflow: string; key: string; since: number; timeout_at: number | null }>(sql.waiters, [event]);
-    return rows.map((row) => ({ runId: row.run_id, workflow: row.workflow, step: row.key, since: row.since, timeoutAt: row.timeout_at }));
+    const rows = await this.#query<{
+      run_id: string;
+      workflow: string;
+      key: string;
+      since: number;
+      timeout_at: number | null;
+    }>(sql.waiters, [event]);
+    return rows.map((row) => ({
+      runId: row.run_id,
+      workflow: row.workflow,
+      step: row.key,
+      since: row.since,
+      timeoutAt: row.timeout_at,
+    }));
   }
 
   async cancel(filter: RunFilter): Promise<{ execution: string; runId: string }[]> {
@@ -300,7 +342,11 @@ export class TypeOrmRunStore extends RunStore {
       return (await manager.query(text, values)) as R[];
     } catch (error) {
       if (sqlStateOf(error) !== '42P01') throw error;
-      throw new WorkflowError('WF_MANAGER_FOREIGN', 'The tables of the workflow module are not in the database of this manager', { cause: error });
+      throw new WorkflowError(
+        'WF_MANAGER_FOREIGN',
+        'The tables of the workflow module are not in the database of this manager',
+        { cause: error },
+      );
     }
   }
 }
@@ -333,7 +379,8 @@ interface ClaimColumns {
 }
 
 const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
-const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> => new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
+const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> =>
+  new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
 
 function dataOf(next: AdvanceCommit['next']): string | null {
   switch (next.to) {
@@ -353,7 +400,17 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
   const { runId, workflow, version, payload, labels } = row;
   return {
     created: true,
-    header: { execution: c.execution, runId, workflow, version, payload, labels, attempt: 1, createdAt: c.now, deadlineAt: c.deadline_at },
+    header: {
+      execution: c.execution,
+      runId,
+      workflow,
+      version,
+      payload,
+      labels,
+      attempt: 1,
+      createdAt: c.now,
+      deadlineAt: c.deadline_at,
+    },
     lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
     now: c.now,
   };
@@ -363,5 +420,10 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
 function existingRun(row: TriggerRow, c: ExistingColumns): Triggered {
   const created = c.trigger_id === row.triggerId;
   const held = created && c.lease_owner !== null && c.lease_owner === row.owner;
-  return { created, header: toHeader(c), lease: held ? { taskId: c.task_id, fence: c.fence } : null, now: c.now };
+  return {
+    created,
+    header: toHeader(c),
+    lease: held ? { taskId: c.task_id, fence: c.fence } : null,
+    now: c.now,
+  };
 }

@@ -102,5 +102,6 @@ from owned o`,
 /** Which of these executions have ended under which fence: tells a repeated end from a lost lease. */
 export const endedUnder: Statement = {
   name: 'workflow_ended_under',
-  text: (t) => `select id as execution, ended_fence from ${t.run} where id = any($1::bigint[]) and status <> 'active'`,
+  text: (t) =>
+    `select id as execution, ended_fence from ${t.run} where id = any($1::bigint[]) and status <> 'active'`,
 };

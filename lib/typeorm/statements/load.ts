@@ -1,7 +1,9 @@
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
-const NO_STEP = `null::text, null::text, null::text, null::text, null::int, null::text, null::text, null::int,
-  null::float8, null::float8, null::float8, null::text, null::uuid, null::boolean, null::text`;
+/** The columns of a union are named by its first part. */
+const NO_STEP = `null::text as key, null::text as name, null::text as kind, null::text as state, null::int as position,
+  null::text as value, null::text as failure, null::int as attempts, null::float8 as asked_at, null::float8 as finished_at,
+  null::float8 as wake_at, null::text as event, null::uuid as event_id, null::boolean as dispatched, null::text as digest`;
 
 /**
  * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with

@@ -11,7 +11,8 @@ export const toTime = (ms: string): string => `to_timestamp(${ms} / 1000.0)`;
 export const toMs = (time: string): string => `(extract(epoch from ${time}) * 1000)::float8`;
 
 /** The time of every statement: the database's own, unless a test says otherwise. */
-export const CLOCK = (parameter: string): string => `clock as materialized (select coalesce(${toTime(`${parameter}::float8`)}, now()) as now)`;
+export const CLOCK = (parameter: string): string =>
+  `clock as materialized (select coalesce(${toTime(`${parameter}::float8`)}, now()) as now)`;
 
 /** Columns of a journal row, in the order of {@link stepColumns}. */
 export const STEP_COLUMNS = `

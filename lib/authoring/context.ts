@@ -1,0 +1,93 @@
+import type { LoggerService, Type } from '@nestjs/common';
+import type { Duration } from '../engine/duration.js';
+import type { RetryOptions } from '../engine/retry.js';
+import type { Failure } from '../engine/failure.js';
+import type { NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { EventRef, EventResult } from './event.js';
+import type { Args, PayloadOf, WorkflowHandler } from './types.js';
+
+export type { NotifyOptions, NotifyResult, TriggerOptions };
+
+/** Options of one step. The workflow's `stepDefaults` and the module's `steps` fill what is left out. */
+export interface StepOptions extends RetryOptions {
+  /** name of the step in the journal @default `Class.method` */
+  name?: string;
+  /** limit of one attempt; then its `signal` fires and the attempt has failed @default none */
+  timeout?: Duration;
+}
+
+/** Which run this is. */
+export interface RunInfo {
+  readonly runId: string;
+  readonly workflow: string;
+  readonly labels: readonly string[];
+  /** from 1; of the run in a WorkflowContext, of the step in a StepContext */
+  readonly attempt: number;
+}
+
+/** What a workflow's `run` receives. The name comes first in every durable call: it is the call's key in the journal. */
+export abstract class WorkflowContext<P = unknown> implements RunInfo {
+  abstract readonly runId: string;
+  abstract readonly workflow: string;
+  abstract readonly labels: readonly string[];
+  abstract readonly attempt: number;
+  abstract readonly payload: P;
+  /** Silent while the code is replayed: each line is logged once, but for crashes. */
+  abstract readonly logger: LoggerService;
+
+  /** Executes `fn` as a step: once its result is journaled it is never executed again. */
+  abstract run<R>(name: string, fn: (step: StepContext) => Promise<R> | R, options?: StepOptions): Promise<R>;
+  /** Nothing runs meanwhile; survives any restart. */
+  abstract sleep(name: string, duration: Duration): Promise<void>;
+  abstract sleepUntil(name: string, at: Date): Promise<void>;
+  /** Waits until somebody calls `notify` with this event; without a timeout, for ever. */
+  abstract waitForEvent<T = unknown>(name: string, event: EventRef<T>): Promise<{ timedOut: false; data: T }>;
+  abstract waitForEvent<T = unknown>(
+    name: string,
+    event: EventRef<T>,
+    options: { timeout: Duration },
+  ): Promise<EventResult<T>>;
+  /** Sends an event, once, as a step. */
+  abstract notify<T>(
+    name: string,
+    event: EventRef<T>,
+    data: NoInfer<T>,
+    options?: NotifyOptions,
+  ): Promise<NotifyResult>;
+  /** Starts another run, once, as a step, and does not wait for it. */
+  abstract trigger<W extends WorkflowHandler<any, any>>(
+    name: string,
+    workflow: Type<W>,
+    ...args: Args<PayloadOf<W>, TriggerOptions>
+  ): Promise<{ runId: string }>;
+  /** Ends this run as cancelled; never returns. */
+  abstract cancel(): Promise<never>;
+
+  /** Time of the last journal entry the code has seen: the same in every replay. */
+  abstract now(): Date;
+  /** Deterministic: from the run and a counter. In [0, 1). */
+  abstract random(): number;
+  abstract uuid(): string;
+}
+
+/** What the method marked @OnFailure receives: durable calls work as in `run`. */
+export abstract class FailureContext<P = unknown> extends WorkflowContext<P> {
+  /** what `run` has failed with */
+  abstract readonly error: Failure;
+  /** key of the step whose failure ended the run */
+  abstract readonly failedStep: string | undefined;
+}
+
+/** Inside a step: the argument of `ctx.run`, or `currentStep()` in any provider. */
+export abstract class StepContext implements RunInfo {
+  abstract readonly runId: string;
+  abstract readonly workflow: string;
+  abstract readonly labels: readonly string[];
+  abstract readonly attempt: number;
+  /** key of the step in the journal */
+  abstract readonly step: string;
+  /** the same for every attempt of this step: give it to services that deduplicate */
+  abstract readonly idempotencyKey: string;
+  /** fires on timeout, cancel, a lost lease and shutdown */
+  abstract readonly signal: AbortSignal;
+}

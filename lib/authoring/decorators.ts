@@ -1,0 +1,128 @@
+import 'reflect-metadata';
+import { Injectable, type Type } from '@nestjs/common';
+import { parseDuration, type Duration } from '../engine/duration.js';
+import { resolveRetry, type RetryOptions } from '../engine/retry.js';
+import { WorkflowError } from '../errors/index.js';
+import { FailureContext, type StepOptions } from './context.js';
+import { checkName } from './event.js';
+import { runScope } from './session.js';
+import type { Stored, WorkflowHandler } from './types.js';
+
+export interface WorkflowOptions extends RetryOptions {
+  /** unique in the application; runs refer to it */
+  name: string;
+  version?: string;
+  /** defaults of the steps that `run` calls */
+  stepDefaults?: StepOptions;
+  /** limit of the whole run, from trigger to end @default none */
+  timeout?: Duration;
+}
+
+export interface KeyedStepOptions<A extends unknown[]> extends StepOptions {
+  /** tells parallel calls of one step apart by their arguments instead of by their order: `key: (id) => id` */
+  key?: (...args: A) => string;
+}
+
+const WORKFLOW = Symbol.for('nestjs-workflow:workflow');
+const ON_FAILURE = Symbol.for('nestjs-workflow:on-failure');
+const STEP = Symbol.for('nestjs-workflow:step');
+
+/**
+ * Marks a class as a workflow (and as injectable). `retries` and `backoff` are for errors of `run` itself; steps have their own.
+ * @throws WorkflowError WF_INVALID_OPTIONS, WF_INVALID_DURATION, WF_INVALID_ARGUMENT when the class is defined
+ */
+export function Workflow(
+  options: WorkflowOptions,
+): <C extends Type<WorkflowHandler<any, any>>>(target: C) => void {
+  checkName(options?.name, 'The name of @Workflow');
+  if (options.version !== undefined) checkName(options.version, `The version of @Workflow "${options.name}"`);
+  checkStep(options.stepDefaults ?? {});
+  checkStep(options);
+  return (target) => {
+    Injectable()(target);
+    Reflect.defineMetadata(WORKFLOW, options, target);
+  };
+}
+
+/** Options of a class marked @Workflow itself (a subclass is not). */
+export const workflowOptionsOf = (target: object): WorkflowOptions | undefined =>
+  Reflect.getOwnMetadata(WORKFLOW, target);
+
+/**
+ * Makes a method of any provider a durable step. Called from `run`, it is executed at least once and its journaled result
+ * is given from then on; called outside a run, or inside another step, it is a plain call.
+ */
+export function Step<A extends any[] = any[]>(
+  options: KeyedStepOptions<A> = {},
+): <F extends (...args: any[]) => Promise<any>>(
+  proto: object,
+  method: string,
+  descriptor: TypedPropertyDescriptor<F> &
+    (Awaited<ReturnType<F>> extends Stored<Awaited<ReturnType<F>>>
+      ? unknown
+      : { error: 'step result has methods or symbols: return plain data' }),
+) => void {
+  checkStep(options);
+  return (proto: object, method: string, descriptor: PropertyDescriptor): any => {
+    const owner = (proto as { constructor?: { name?: string } }).constructor?.name ?? 'object';
+    const original: unknown = descriptor?.value;
+    if (typeof original !== 'function')
+      throw new WorkflowError('WF_INVALID_STEP', `@Step() on ${owner}.${method}, which is not a method`);
+    return {
+      ...descriptor,
+      value: durable(original as Method, options.name ?? `${owner}.${method}`, method, options),
+    };
+  };
+}
+
+type Method = (this: unknown, ...args: any[]) => unknown;
+
+function durable(original: Method, name: string, method: string, options: KeyedStepOptions<any[]>): Method {
+  const wrapper = {
+    [method](this: unknown, ...args: any[]): unknown {
+      const scope = runScope.getStore();
+      if (!scope || scope.step) return original.apply(this, args);
+      const { session } = scope;
+      return session.ask({
+        kind: 'step',
+        name,
+        ...(options.key && { discriminator: checkName(options.key(...args), `The key of step "${name}"`) }),
+        digest: session.digest(args),
+        execute: () => original.apply(this, args),
+        ...session.policy(options),
+      });
+    },
+  }[method]!;
+  // decorators below this one put their metadata on the original function
+  for (const key of Reflect.getMetadataKeys(original))
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, original), wrapper);
+  Object.defineProperty(wrapper, 'length', { value: original.length, configurable: true });
+  Reflect.defineMetadata(STEP, { name }, wrapper);
+  return wrapper;
+}
+
+/** Marks the method that is called, durably, once the run has failed for good. */
+export function OnFailure(): <F extends (ctx: FailureContext<any>) => Promise<void>>(
+  proto: object,
+  method: string,
+  descriptor: TypedPropertyDescriptor<F>,
+) => void {
+  return (proto, method) => {
+    if (Reflect.hasOwnMetadata(ON_FAILURE, proto)) {
+      throw new WorkflowError(
+        'WF_INVALID_WORKFLOW',
+        `${proto.constructor.name} has two methods marked @OnFailure`,
+      );
+    }
+    Reflect.defineMetadata(ON_FAILURE, method, proto);
+  };
+}
+
+/** Name of the method marked @OnFailure, also an inherited one. */
+export const onFailureMethodOf = (proto: object): string | undefined =>
+  Reflect.getMetadata(ON_FAILURE, proto);
+
+function checkStep(options: StepOptions): void {
+  resolveRetry(options);
+  if (options.timeout !== undefined) parseDuration(options.timeout);
+}

@@ -1,0 +1,149 @@
+import type { LoggerService, Type } from '@nestjs/common';
+import { parseDuration, type Duration } from '../engine/duration.js';
+import type { Failure } from '../engine/failure.js';
+import { WorkflowError } from '../errors/index.js';
+import {
+  FailureContext,
+  WorkflowContext,
+  type NotifyOptions,
+  type NotifyResult,
+  type StepContext,
+  type StepOptions,
+  type TriggerOptions,
+} from './context.js';
+import { checkName, eventId, type EventRef, type EventResult } from './event.js';
+import { runScope, type RunSession } from './session.js';
+
+/** The durable calls of a context: each becomes one request of the replay. Arguments are checked before anything is asked. */
+export class DurableContext<P> extends WorkflowContext<P> {
+  constructor(protected readonly session: RunSession) {
+    super();
+  }
+
+  get runId(): string {
+    return this.session.info.runId;
+  }
+  get workflow(): string {
+    return this.session.info.workflow;
+  }
+  get labels(): readonly string[] {
+    return this.session.info.labels;
+  }
+  get attempt(): number {
+    return this.session.info.attempt;
+  }
+  get payload(): P {
+    return this.session.payload as P;
+  }
+  get logger(): LoggerService {
+    return this.session.logger;
+  }
+
+  // none of these is an async function: that would hand out a second promise, whose rejection nobody may look at
+
+  run<R>(name: string, fn: (step: StepContext) => Promise<R> | R, options?: StepOptions): Promise<R> {
+    const inside = runScope.getStore()?.step;
+    if (inside) return Promise.resolve(fn(inside));
+    const { retry, timeoutMs } = this.session.policy(options);
+    return this.ask<R>({
+      kind: 'step',
+      name: checkName(name, 'The name of ctx.run'),
+      execute: fn,
+      retry,
+      timeoutMs,
+    });
+  }
+
+  sleep(name: string, duration: Duration): Promise<void> {
+    const ms = parseDuration(duration);
+    return this.ask({ kind: 'sleep', name: this.waitName(name, 'ctx.sleep'), sleep: { ms } });
+  }
+
+  sleepUntil(name: string, at: Date): Promise<void> {
+    const until = at instanceof Date ? at.getTime() : NaN;
+    if (Number.isNaN(until))
+      throw new WorkflowError('WF_INVALID_ARGUMENT', `ctx.sleepUntil("${name}") needs a valid Date`);
+    return this.ask({ kind: 'sleep', name: this.waitName(name, 'ctx.sleepUntil'), sleep: { until } });
+  }
+
+  waitForEvent<T>(name: string, event: EventRef<T>): Promise<{ timedOut: false; data: T }>;
+  waitForEvent<T>(name: string, event: EventRef<T>, options: { timeout: Duration }): Promise<EventResult<T>>;
+  waitForEvent<T>(name: string, event: EventRef<T>, options?: { timeout: Duration }): Promise<any> {
+    const timeoutMs = options?.timeout === undefined ? null : parseDuration(options.timeout);
+    return this.ask({
+      kind: 'wait',
+      name: this.waitName(name, 'ctx.waitForEvent'),
+      event: eventId(event),
+      timeoutMs,
+    });
+  }
+
+  notify<T>(
+    name: string,
+    event: EventRef<T>,
+    data: NoInfer<T>,
+    options?: NotifyOptions,
+  ): Promise<NotifyResult> {
+    const id = eventId(event);
+    return this.ask<NotifyResult>({
+      kind: 'notify',
+      name: this.waitName(name, 'ctx.notify'),
+      execute: (step: StepContext) => this.session.notify(step.idempotencyKey, id, data, options),
+      ...this.session.policy(undefined),
+    });
+  }
+
+  trigger(name: string, workflow: Type<any>, ...args: any[]): Promise<{ runId: string }> {
+    const [payload, options] = args as [unknown, TriggerOptions | undefined];
+    return this.ask<{ runId: string }>({
+      kind: 'trigger',
+      name: this.waitName(name, 'ctx.trigger'),
+      execute: (step: StepContext) => this.session.trigger(step.idempotencyKey, workflow, payload, options),
+      ...this.session.policy(undefined),
+    });
+  }
+
+  cancel(): Promise<never> {
+    return this.session.replay.cancel();
+  }
+
+  now(): Date {
+    return this.session.now();
+  }
+  random(): number {
+    return this.session.random();
+  }
+  uuid(): string {
+    return this.session.uuid();
+  }
+
+  private ask<T>(request: Parameters<RunSession['ask']>[0]): Promise<T> {
+    return this.session.ask(request) as Promise<T>;
+  }
+
+  /** A wait inside a step would hold its attempt open without being durable. */
+  private waitName(name: string, call: string): string {
+    const step = runScope.getStore()?.step;
+    if (step)
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `${call}("${name}") is called inside the step "${step.step}"; call it in run`,
+      );
+    return checkName(name, `The name of ${call}`);
+  }
+}
+
+export class DurableFailureContext<P> extends DurableContext<P> implements FailureContext<P> {
+  constructor(
+    session: RunSession,
+    readonly error: Failure,
+  ) {
+    super(session);
+  }
+
+  get failedStep(): string | undefined {
+    for (let failure: Failure | undefined = this.error; failure; failure = failure.cause)
+      if (failure.step) return failure.step.key;
+    return undefined;
+  }
+}

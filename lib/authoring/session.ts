@@ -1,0 +1,47 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { LoggerService } from '@nestjs/common';
+import type { Replay, Request } from '../engine/replay.js';
+import type { RetryPolicy } from '../engine/retry.js';
+import type {
+  NotifyOptions,
+  NotifyResult,
+  RunInfo,
+  StepContext,
+  StepOptions,
+  TriggerOptions,
+} from './context.js';
+
+/** What the runtime gives to the durable calls of one activation. */
+export interface RunSession {
+  readonly info: RunInfo;
+  readonly payload: unknown;
+  readonly logger: LoggerService;
+  readonly replay: Replay;
+  ask(request: Request): Promise<unknown>;
+  policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null };
+  digest(args: readonly unknown[]): string | null;
+  now(): Date;
+  random(): number;
+  uuid(): string;
+  /** the two effects that are steps of the engine's own; `key` makes them idempotent */
+  trigger(
+    key: string,
+    workflow: unknown,
+    payload: unknown,
+    options: TriggerOptions | undefined,
+  ): Promise<{ runId: string }>;
+  notify(
+    key: string,
+    event: string,
+    data: unknown,
+    options: NotifyOptions | undefined,
+  ): Promise<NotifyResult>;
+}
+
+/** Where the calling code is: in `run` of an activation, or (with `step`) inside one of its steps. */
+export interface RunScope {
+  readonly session: RunSession;
+  readonly step: StepContext | undefined;
+}
+
+export const runScope = new AsyncLocalStorage<RunScope>();

@@ -1,0 +1,154 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import {
+  checkName,
+  eventId,
+  type EventRef,
+  type NotifyOptions,
+  type NotifyResult,
+  type TriggerOptions,
+} from '../authoring/index.js';
+import { parseDuration } from '../engine/duration.js';
+import { WorkflowError } from '../errors/index.js';
+import { Codec, RunEffects, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import { WorkflowRegistry } from '../registry/index.js';
+
+const MAX_LABELS = 64;
+
+/** Checks and encodes what is asked of the engine from outside a run, or by a step. Bad input is refused before anything is written. */
+@Injectable()
+export class WorkflowCommands extends RunEffects {
+  constructor(
+    @Inject(WorkflowRegistry) private readonly registry: WorkflowRegistry,
+    @Inject(RunStore) private readonly store: RunStore,
+    @Inject(RunIntake) private readonly intake: RunIntake,
+    @Inject(Codec) private readonly codec: Codec,
+  ) {
+    super();
+  }
+
+  async start(
+    workflow: unknown,
+    payload: unknown,
+    options: TriggerOptions & { manager?: EntityManager } = {},
+  ): Promise<Triggered> {
+    const row = this.#row(workflow, payload, options, randomUUID());
+    const triggered = options.manager
+      ? (await this.intake.triggerMany([row], options.manager))[0]!
+      : await this.intake.trigger(row);
+    return this.#same(row, triggered);
+  }
+
+  async startMany(
+    workflow: unknown,
+    items: readonly ({ payload?: unknown } & TriggerOptions)[],
+    manager?: EntityManager,
+  ): Promise<Triggered[]> {
+    const rows = items.map((item) => this.#row(workflow, item.payload, item, randomUUID()));
+    if (rows.length === 0) return [];
+    const triggered = await this.intake.triggerMany(rows, manager);
+    return triggered.map((one, i) => this.#same(rows[i]!, one));
+  }
+
+  async send(
+    event: EventRef<unknown>,
+    data: unknown,
+    options: NotifyOptions & { manager?: EntityManager } = {},
+    id = randomUUID() as string,
+  ): Promise<NotifyResult> {
+    const name = eventId(event);
+    const { runId, keepFor, manager } = options;
+    if (runId !== undefined && keepFor !== undefined) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        '`keepFor` does not go with `runId`: an event for one run is kept until that run ends',
+      );
+    }
+    const result = await this.store.notify(
+      {
+        eventId: id,
+        event: name,
+        data: this.codec.encode(data, `data of event "${name}"`),
+        runId: runId === undefined ? null : checkName(runId, 'The run id'),
+        keepForMs: keepFor === undefined ? null : parseDuration(keepFor),
+      },
+      manager,
+    );
+    this.intake.announceDue();
+    return result;
+  }
+
+  /** `ctx.trigger`: without a run id the run gets one that comes from the step, so that a repeated step starts nothing new. */
+  async trigger(
+    key: string,
+    workflow: unknown,
+    payload: unknown,
+    options: TriggerOptions = {},
+  ): Promise<{ runId: string }> {
+    const runId = options.runId ?? uuidOf(`trigger ${key}`);
+    const row = this.#row(workflow, payload, { ...options, runId }, uuidOf(`trigger-id ${key}`));
+    return { runId: this.#same(row, await this.intake.trigger(row)).header.runId };
+  }
+
+  /** `ctx.notify`: the event's id comes from the step, so that a repeated step sends nothing new. */
+  notify(key: string, event: string, data: unknown, options: NotifyOptions = {}): Promise<NotifyResult> {
+    return this.send(event, data, options, uuidOf(`notify ${key}`));
+  }
+
+  #row(
+    workflow: unknown,
+    payload: unknown,
+    options: TriggerOptions,
+    triggerId: string,
+  ): Omit<TriggerRow, 'owner'> {
+    const definition = this.registry.resolve(workflow);
+    const { name, version, timeoutMs } = definition;
+    const runId = options.runId === undefined ? randomUUID() : checkName(options.runId, 'The run id');
+    const labels = (options.labels ?? []).map((label) => checkName(label, 'A label'));
+    if (labels.length > MAX_LABELS)
+      throw new WorkflowError('WF_INVALID_ARGUMENT', `A run has at most ${MAX_LABELS} labels`);
+    return {
+      triggerId,
+      runId,
+      workflow: name,
+      version,
+      payload: this.codec.encode(payload, `payload of run ${runId}`),
+      labels,
+      due: dueOf(options),
+      deadlineInMs: timeoutMs,
+    };
+  }
+
+  #same(row: Omit<TriggerRow, 'owner'>, triggered: Triggered): Triggered {
+    const { header, created } = triggered;
+    if (created) return triggered;
+    if (header.workflow !== row.workflow) {
+      throw new WorkflowError(
+        'WF_RUN_EXISTS',
+        `Run ${row.runId} exists, of workflow "${header.workflow}" and not "${row.workflow}"`,
+      );
+    }
+    if (header.payload !== row.payload)
+      throw new WorkflowError('WF_RUN_EXISTS', `Run ${row.runId} exists, with another payload`);
+    return triggered;
+  }
+}
+
+function dueOf({ delay, notBefore }: TriggerOptions): TriggerRow['due'] {
+  if (delay !== undefined && notBefore !== undefined) {
+    throw new WorkflowError('WF_INVALID_ARGUMENT', '`delay` and `notBefore` are both given');
+  }
+  if (notBefore === undefined) return { inMs: delay === undefined ? 0 : parseDuration(delay) };
+  const at = notBefore instanceof Date ? notBefore.getTime() : NaN;
+  if (Number.isNaN(at)) throw new WorkflowError('WF_INVALID_ARGUMENT', '`notBefore` is not a valid Date');
+  return { at };
+}
+
+/** A UUID (version 8 of RFC 9562: any content) that the same text always gives. */
+function uuidOf(text: string): string {
+  const bytes = createHash('sha256').update(text).digest();
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  return bytes.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}

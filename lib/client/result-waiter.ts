@@ -1,0 +1,83 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Clock, RunIntake, RunStore, type RunRecord } from '../ports/index.js';
+
+const FIRST_POLL_MS = 200;
+const MAX_POLL_MS = 2000;
+
+/**
+ * Awaits the end of many runs with one statement for all: when somebody says that runs have ended, and by polling behind
+ * that (a notify may be lost, and none comes through a transaction pooler).
+ */
+@Injectable()
+export class ResultWaiter {
+  readonly #waiting = new Map<string, Set<(record: RunRecord) => void>>();
+  #unsubscribe: (() => void) | undefined;
+  #callOff: (() => void) | undefined;
+  #pollMs = FIRST_POLL_MS;
+  #looking = false;
+  #again = false;
+
+  constructor(
+    @Inject(RunStore) private readonly store: RunStore,
+    @Inject(RunIntake) private readonly intake: RunIntake,
+    @Inject(Clock) private readonly clock: Clock,
+  ) {}
+
+  /** The ended run; null when `timeoutMs` (null: none) has passed before. */
+  async ended(runId: string, timeoutMs: number | null): Promise<RunRecord | null> {
+    return new Promise((resolve) => {
+      let callOff = (): void => {};
+      const done = (record: RunRecord | null): void => {
+        callOff();
+        this.#remove(runId, done);
+        resolve(record);
+      };
+      if (timeoutMs !== null) callOff = this.clock.after(timeoutMs, () => done(null));
+      this.#add(runId, done);
+    });
+  }
+
+  #add(runId: string, done: (record: RunRecord) => void): void {
+    this.#waiting.set(runId, (this.#waiting.get(runId) ?? new Set()).add(done));
+    this.#unsubscribe ??= this.intake.onEnded(() => this.#look());
+    this.#pollMs = FIRST_POLL_MS;
+    this.#look();
+  }
+
+  #remove(runId: string, done: (record: RunRecord) => void): void {
+    const all = this.#waiting.get(runId);
+    all?.delete(done);
+    if (all?.size === 0) this.#waiting.delete(runId);
+    if (this.#waiting.size > 0) return;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    this.#callOff?.();
+    this.#callOff = undefined;
+  }
+
+  #look(): void {
+    this.#again = true;
+    if (!this.#looking) void this.#lookAll();
+  }
+
+  async #lookAll(): Promise<void> {
+    this.#looking = true;
+    while (this.#again && this.#waiting.size > 0) {
+      this.#again = false;
+      // what ends in the same turn is read together
+      await new Promise((resolve) => setImmediate(resolve));
+      try {
+        for (const record of await this.store.ended([...this.#waiting.keys()])) {
+          for (const done of this.#waiting.get(record.runId) ?? []) done(record);
+        }
+      } catch {
+        // the database is away: asked again at the next poll
+      }
+    }
+    this.#looking = false;
+    if (this.#waiting.size === 0) return;
+    this.#callOff?.();
+    this.#callOff = this.clock.after(this.#pollMs, () => this.#look());
+    this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * 2);
+  }
+}

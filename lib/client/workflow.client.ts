@@ -1,0 +1,230 @@
+import { Inject, Injectable, type Type } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import {
+  checkName,
+  eventId,
+  runScope,
+  workflowOptionsOf,
+  type Args,
+  type EventRef,
+  type NotifyResult,
+  type PayloadOf,
+  type ResultOf,
+  type WorkflowHandler,
+} from '../authoring/index.js';
+import { parseDuration, type Duration } from '../engine/duration.js';
+import { RunCancelledError, RunFailedError } from '../engine/errors.js';
+import { decodeFailure } from '../engine/failure.js';
+import { WorkflowError } from '../errors/index.js';
+import { Codec, RunIntake, RunStore, type RunFilter, type RunRecord } from '../ports/index.js';
+import { WorkflowCommands } from './commands.js';
+import { ResultWaiter } from './result-waiter.js';
+import { toEntry, toRun } from './run-view.js';
+import type {
+  ClientNotifyOptions,
+  ClientTriggerOptions,
+  JournalEntry,
+  ListQuery,
+  Run,
+  RunHandle,
+  RunPage,
+  RunQuery,
+  TriggerItem,
+  Waiter,
+} from './types.js';
+
+/**
+ * The way into the engine from controllers, jobs and steps. Inside `run` of a workflow its mutations throw
+ * WF_SIDE_EFFECT_IN_RUN: there they would be repeated at each replay.
+ */
+@Injectable()
+export class WorkflowClient {
+  constructor(
+    @Inject(WorkflowCommands) private readonly commands: WorkflowCommands,
+    @Inject(RunStore) private readonly store: RunStore,
+    @Inject(RunIntake) private readonly intake: RunIntake,
+    @Inject(ResultWaiter) private readonly waiter: ResultWaiter,
+    @Inject(Codec) private readonly codec: Codec,
+  ) {}
+
+  /**
+   * Starts a run, durably: once this resolves the run reaches its end, whatever crashes. Idempotent by `runId`: the same id,
+   * workflow and payload give the same run, `created: false`.
+   * @throws WorkflowError WF_UNKNOWN_WORKFLOW, WF_RUN_EXISTS (same id, other payload or workflow), WF_NOT_SERIALIZABLE,
+   * WF_TOO_LARGE, WF_INVALID_ARGUMENT, WF_INVALID_DURATION, WF_MANAGER_FOREIGN, WF_SIDE_EFFECT_IN_RUN; nothing is written then
+   */
+  async trigger<W extends WorkflowHandler<any, any> = WorkflowHandler<unknown, unknown>>(
+    workflow: Type<W> | string,
+    ...args: Args<PayloadOf<W>, ClientTriggerOptions>
+  ): Promise<RunHandle<PayloadOf<W>, ResultOf<W>>> {
+    refuseInRun('trigger');
+    const [payload, options] = args as [unknown, ClientTriggerOptions | undefined];
+    const { header, created } = await this.commands.start(workflow, payload, options);
+    return this.#handle(header.runId, created);
+  }
+
+  /** Starts many runs in one statement: all of them, or (on bad input) none. The order is kept. */
+  async triggerMany<W extends WorkflowHandler<any, any>>(
+    workflow: Type<W> | string,
+    items: readonly TriggerItem<W>[],
+    options: { manager?: EntityManager } = {},
+  ): Promise<RunHandle<PayloadOf<W>, ResultOf<W>>[]> {
+    refuseInRun('triggerMany');
+    const triggered = await this.commands.startMany(workflow, items, options.manager);
+    return triggered.map(({ header, created }) => this.#handle(header.runId, created));
+  }
+
+  /** A handle to a run by its id; nothing is read or checked. */
+  run<W extends WorkflowHandler<any, any> = WorkflowHandler<unknown, unknown>>(
+    _workflow: Type<W> | string,
+    runId: string,
+  ): RunHandle<PayloadOf<W>, ResultOf<W>> {
+    return this.#handle(checkName(runId, 'The run id'), false);
+  }
+
+  /** @throws WorkflowError WF_RUN_NOT_FOUND */
+  async get(runId: string): Promise<Run> {
+    return toRun(await this.#find(runId), this.codec);
+  }
+
+  /** Newest first, in pages. @throws WorkflowError WF_INVALID_ARGUMENT for a limit or cursor that is none */
+  async list(query: ListQuery = {}): Promise<RunPage> {
+    const { limit = 50, cursor } = query;
+    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `limit is ${limit}; it is a whole number from 1 to 1000`,
+      );
+    }
+    if (cursor !== undefined && !/^\d{1,18}$/.test(cursor))
+      throw new WorkflowError('WF_INVALID_ARGUMENT', 'The cursor is not one that list() gave');
+    const records = await this.store.list(filterOf(query), limit + 1, cursor ?? null);
+    const runs = records.slice(0, limit).map((record) => toRun(record, this.codec) as Run);
+    return records.length > limit ? { runs, cursor: records[limit - 1]!.execution } : { runs };
+  }
+
+  /** What the run has done and what it waits for, in order. @throws WorkflowError WF_RUN_NOT_FOUND */
+  async journal(runId: string): Promise<JournalEntry[]> {
+    const rows = await this.store.journal(checkName(runId, 'The run id'));
+    if (!rows) throw notFound(runId);
+    return rows.map((row) => toEntry(row, this.codec));
+  }
+
+  /**
+   * Cancels one run, many, or all that a filter finds; runs that have ended stay as they are. An empty filter is refused.
+   * @returns the ids of the runs that were cancelled by this call
+   */
+  async cancel(runs: string | readonly string[] | RunQuery): Promise<{ cancelled: string[] }> {
+    refuseInRun('cancel');
+    const ended = await this.store.cancel(selectionOf(runs));
+    this.intake.abort(ended.map(({ execution }) => execution));
+    if (ended.length > 0) this.intake.announceEnded();
+    return { cancelled: ended.map(({ runId }) => runId) };
+  }
+
+  /**
+   * Sends an event to every run that waits for it, or (with `runId`) to one run, which keeps it until it waits for it or ends.
+   * With `keepFor`, runs that begin to wait within that time get it too, each once.
+   */
+  async notify<T>(
+    event: EventRef<T>,
+    data: NoInfer<T>,
+    options: ClientNotifyOptions = {},
+  ): Promise<NotifyResult> {
+    refuseInRun('notify');
+    return this.commands.send(event, data, options);
+  }
+
+  /** The runs that wait for an event now, longest first. */
+  async getWaiters(event: EventRef<unknown>): Promise<Waiter[]> {
+    const records = await this.store.waiters(eventId(event));
+    return records.map(({ runId, workflow, step, since, timeoutAt }) => ({
+      runId,
+      workflow,
+      step,
+      since: new Date(since),
+      timeoutAt: timeoutAt === null ? null : new Date(timeoutAt),
+    }));
+  }
+
+  #handle<P, R>(runId: string, created: boolean): RunHandle<P, R> {
+    return {
+      runId,
+      created,
+      result: (options) => this.#result<R>(runId, options?.timeout),
+      get: async () => toRun<P, R>(await this.#find(runId), this.codec),
+      cancel: async () => {
+        const { cancelled } = await this.cancel(runId);
+        if (cancelled.length === 0) await this.#find(runId);
+      },
+      notify: (event, data) => this.notify(event, data, { runId }),
+    };
+  }
+
+  async #result<R>(runId: string, timeout: Duration | undefined): Promise<R> {
+    const ms = timeout === undefined ? null : parseDuration(timeout);
+    let record = await this.#find(runId);
+    if (record.finishedAt === null) {
+      const ended = await this.waiter.ended(runId, ms);
+      if (!ended)
+        throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${timeout}`);
+      record = ended;
+    }
+    if (record.status === 'cancelled') throw new RunCancelledError(runId);
+    if (record.status === 'failed') throw new RunFailedError(runId, decodeFailure(record.error!));
+    return this.codec.decode(record.result!) as R;
+  }
+
+  async #find(runId: string): Promise<RunRecord> {
+    const record = await this.store.find(checkName(runId, 'The run id'));
+    if (!record) throw notFound(runId);
+    return record;
+  }
+}
+
+const notFound = (runId: string): WorkflowError =>
+  new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId}`);
+
+function refuseInRun(call: string): void {
+  const scope = runScope.getStore();
+  if (!scope || scope.step) return;
+  const { runId, workflow } = scope.session.info;
+  throw new WorkflowError(
+    'WF_SIDE_EFFECT_IN_RUN',
+    `client.${call} is called in run of workflow "${workflow}" (${runId}), where each replay would repeat it`,
+  );
+}
+
+function filterOf(query: RunQuery): RunFilter {
+  const { workflow, status, label, createdAfter, createdBefore } = query;
+  for (const [name, date] of Object.entries({ createdAfter, createdBefore })) {
+    if (date !== undefined && !(date instanceof Date && !Number.isNaN(date.getTime()))) {
+      throw new WorkflowError('WF_INVALID_ARGUMENT', `${name} is not a valid Date`);
+    }
+  }
+  return {
+    ...(workflow !== undefined && { workflow: nameOf(workflow) }),
+    ...(status !== undefined && { status }),
+    ...(label !== undefined && { label: checkName(label, 'A label') }),
+    ...(createdAfter && { createdAfter }),
+    ...(createdBefore && { createdBefore }),
+  };
+}
+
+/** By name also a workflow that is no longer served here: its runs are still there. */
+function nameOf(workflow: NonNullable<RunQuery['workflow']>): string {
+  if (typeof workflow === 'string') return checkName(workflow, 'The workflow name');
+  const options = workflowOptionsOf(workflow);
+  if (!options)
+    throw new WorkflowError('WF_UNKNOWN_WORKFLOW', `Class ${workflow.name} is not marked @Workflow`);
+  return options.name;
+}
+
+function selectionOf(runs: string | readonly string[] | RunQuery): RunFilter {
+  if (typeof runs === 'string') return { runIds: [checkName(runs, 'The run id')] };
+  if (Array.isArray(runs)) return { runIds: runs.map((runId) => checkName(runId, 'A run id')) };
+  const filter = filterOf(runs as RunQuery);
+  if (Object.keys(filter).length === 0)
+    throw new WorkflowError('WF_INVALID_ARGUMENT', 'cancel({}) would cancel every run; give a condition');
+  return filter;
+}

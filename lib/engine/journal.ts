@@ -1,0 +1,113 @@
+/** What a durable call is. `failure` marks the place in a journal at which the run failed and its @OnFailure began. */
+export type StepKind = 'step' | 'sleep' | 'wait' | 'notify' | 'trigger' | 'failure';
+
+/** An encoded result, or an encoded {@link Failure}. */
+export type Answer =
+  { readonly ok: true; readonly value: string } | { readonly ok: false; readonly failure: string };
+
+/**
+ * One row of the journal. Times are ms of the database's clock.
+ * - `pending`: asked, not answered: `wakeAt` is when something happens next, `failure` the last failed attempt
+ * - `answered`: a step task has answered it; no activation has given it a position yet
+ * - `journaled`: a fact; never changes again
+ */
+export interface JournalRow {
+  readonly key: string;
+  readonly name: string;
+  readonly kind: StepKind;
+  readonly state: 'pending' | 'answered' | 'journaled';
+  /** order in which the code first saw the answers, from 1 */
+  readonly position: number | null;
+  readonly answer: Answer | null;
+  readonly attempts: number;
+  readonly askedAt: number;
+  readonly finishedAt: number | null;
+  readonly wakeAt: number | null;
+  readonly event: string | null;
+  /** the event that answered a wait; null for a wait that timed out */
+  readonly eventId: string | null;
+  /** true: a step task exists and will answer it */
+  readonly dispatched: boolean;
+  readonly digest: string | null;
+}
+
+/** Something that arrived for a run from outside and waits to be journaled. */
+export interface InboxMessage {
+  readonly id: string;
+  readonly event: string;
+  readonly eventId: string;
+  readonly data: string;
+  readonly createdAt: number;
+}
+
+export const FAILURE_KEY = '@failure';
+
+/** The activation's picture of a run's journal: what is durable, and what the next flush makes durable. */
+export class Journal {
+  readonly #rows = new Map<string, JournalRow>();
+  /** journaled rows that the code has not been given, in position order */
+  #undelivered: JournalRow[] = [];
+  readonly #taken = new Set<string>();
+  readonly #unseen = new Set<string>();
+  inbox: readonly InboxMessage[] = [];
+  position = 0;
+
+  /** Takes in what a load returned: rows beyond what is known here, and pending or answered ones as they are now. */
+  merge(rows: readonly JournalRow[], inbox: readonly InboxMessage[]): void {
+    for (const row of rows) {
+      const known = this.#rows.get(row.key);
+      if (known?.state === 'journaled') continue;
+      if (!known && row.kind !== 'failure') this.#unseen.add(row.key);
+      this.#set(row);
+    }
+    this.#undelivered.sort((a, b) => a.position! - b.position!);
+    this.inbox = inbox;
+  }
+
+  get(key: string): JournalRow | undefined {
+    return this.#rows.get(key);
+  }
+
+  /** Records a row that the next flush writes; it counts as seen by the code. */
+  put(row: JournalRow): JournalRow {
+    this.#set(row);
+    return row;
+  }
+
+  /** The code has asked for this key: it is no longer history to be replayed. */
+  seen(key: string): void {
+    this.#unseen.delete(key);
+  }
+
+  /** True while recorded rows with this key prefix exist for which the code has not asked yet: it is being replayed. */
+  hasUnseen(prefix: string): boolean {
+    for (const key of this.#unseen) if (key.startsWith(prefix)) return true;
+    return false;
+  }
+
+  get undelivered(): readonly JournalRow[] {
+    return this.#undelivered;
+  }
+
+  delivered(row: JournalRow): void {
+    const at = this.#undelivered.indexOf(row);
+    if (at >= 0) this.#undelivered.splice(at, 1);
+  }
+
+  /** True when a wait of this run was already answered by this event. */
+  hasTaken(eventId: string): boolean {
+    return this.#taken.has(eventId);
+  }
+
+  consume(ids: ReadonlySet<string>): void {
+    this.inbox = this.inbox.filter((message) => !ids.has(message.id));
+  }
+
+  #set(row: JournalRow): void {
+    this.#rows.set(row.key, row);
+    if (row.eventId !== null) this.#taken.add(row.eventId);
+    if (row.state !== 'journaled') return;
+    this.#undelivered.push(row);
+    this.position = Math.max(this.position, row.position!);
+  }
+}

@@ -1,0 +1,87 @@
+import { NonDeterminismError } from './errors.js';
+import type { Journal, JournalRow } from './journal.js';
+import type { Ask } from './replay.js';
+
+/** What an activation does next, once the code has run dry. */
+export type Plan =
+  /** execute this one step here: nothing else of the run is outstanding */
+  | { readonly do: 'execute'; readonly ask: Ask; readonly attempt: number }
+  /** give the lease back; steps become tasks of their own; `dueAt` is the earliest moment at which time alone answers something */
+  | { readonly do: 'suspend'; readonly dispatch: readonly JournalRow[]; readonly dueAt: number | null }
+  /** the code awaits something that is not durable */
+  | { readonly do: 'listen' };
+
+/** A first row for an ask that has none: what it waits for and since when. Executable asks get one only when they become tasks. */
+export function pendingRow(ask: Ask, now: number): JournalRow {
+  const { kind, name, sleep, event, digest, timeoutMs } = ask.request;
+  const wakeAt =
+    sleep !== undefined
+      ? 'ms' in sleep
+        ? now + sleep.ms
+        : sleep.until
+      : kind === 'wait' && timeoutMs != null
+        ? now + timeoutMs
+        : null;
+  return {
+    key: ask.key,
+    name,
+    kind,
+    state: 'pending',
+    position: null,
+    answer: null,
+    attempts: 0,
+    askedAt: now,
+    finishedAt: null,
+    wakeAt,
+    event: event ?? null,
+    eventId: null,
+    dispatched: false,
+    digest: digest ?? null,
+  };
+}
+
+export const isExecutable = (ask: Ask): boolean => ask.request.execute !== undefined;
+
+/**
+ * Decides what happens next from what is asked and not answered.
+ * A step is executed inline only if nothing else of the run is outstanding: so a ten-minute step never holds up a timeout
+ * beside it, and parallel steps are parallel calls.
+ */
+export function planFor(journal: Journal, open: readonly Ask[], now: number): Plan {
+  const only = open.length === 1 ? open[0]! : undefined;
+  if (only !== undefined && isExecutable(only)) {
+    const row = journal.get(only.key);
+    if (row === undefined) return { do: 'execute', ask: only, attempt: 1 };
+    if (!row.dispatched && (row.wakeAt === null || row.wakeAt <= now)) {
+      return { do: 'execute', ask: only, attempt: row.attempts + 1 };
+    }
+    return { do: 'suspend', dispatch: [], dueAt: row.dispatched ? null : row.wakeAt };
+  }
+  if (open.length === 0) return { do: 'listen' };
+  const dispatch: JournalRow[] = [];
+  let dueAt: number | null = null;
+  for (const ask of open) {
+    const row = journal.get(ask.key);
+    if (isExecutable(ask)) {
+      if (row?.dispatched !== true) dispatch.push({ ...(row ?? pendingRow(ask, now)), dispatched: true });
+    } else if (row?.wakeAt != null) {
+      dueAt = dueAt === null ? row.wakeAt : Math.min(dueAt, row.wakeAt);
+    }
+  }
+  return { do: 'suspend', dispatch, dueAt };
+}
+
+/** A key that comes back as another kind: the code was changed under a run in flight. */
+export function mismatchIn(
+  journal: Journal,
+  open: readonly Ask[],
+  runId: string,
+): NonDeterminismError | undefined {
+  for (const ask of open) {
+    const row = journal.get(ask.key);
+    if (row !== undefined && row.kind !== ask.request.kind) {
+      return new NonDeterminismError(runId, ask.key, row.kind, ask.request.kind);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,125 @@
+import type { RetryPolicy } from './retry.js';
+import type { StepKind } from './journal.js';
+
+/** A durable call as the code makes it. */
+export interface Request {
+  readonly kind: StepKind;
+  /** base of the key: `Class.method` of a @Step, the name of a `ctx.` call */
+  readonly name: string;
+  /** what `@Step({ key })` said: tells parallel calls of one step apart */
+  readonly discriminator?: string;
+  /** digest of the arguments, to notice that another call took the place of the recorded one */
+  readonly digest?: string | null;
+  /** of executable kinds: the work itself */
+  readonly execute?: (step: any) => unknown;
+  readonly retry?: RetryPolicy;
+  readonly timeoutMs?: number | null;
+  /** of a sleep: ms from the moment it is asked, or an absolute time */
+  readonly sleep?: { readonly ms: number } | { readonly until: number };
+  /** of a wait */
+  readonly event?: string;
+}
+
+/** A request in the order asked, with its key. */
+export interface Ask {
+  readonly key: string;
+  readonly request: Request;
+  readonly order: number;
+}
+
+export type Outcome =
+  { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
+
+interface OpenAsk extends Ask {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * The workflow code, running, and what it has asked for. Knows nothing of time, storage or steps: it hands out promises
+ * and settles them when told to. A promise that is not settled stays pending for ever, so that no `catch` or `finally`
+ * of user code ever sees the engine.
+ */
+export class Replay {
+  readonly #open = new Map<string, OpenAsk>();
+  readonly #counts = new Map<string, number>();
+  #order = 0;
+  #outcome: Outcome | undefined;
+  #cancelled = false;
+  /** called at each ask and at the end of the code */
+  onActivity: () => void = () => {};
+
+  /** @param prefix put before each key: the @OnFailure handler has a key space of its own */
+  constructor(readonly prefix = '') {}
+
+  /** Starts the code. What it throws synchronously is a rejection. */
+  start(body: () => unknown): void {
+    new Promise((resolve) => resolve(body())).then(
+      (value) => this.#settle({ ok: true, value }),
+      (error: unknown) => this.#settle({ ok: false, error }),
+    );
+  }
+
+  /** The promise of the answer, and the key under which it is journaled. */
+  ask(request: Request): { key: string; promise: Promise<unknown> } {
+    const base =
+      this.prefix + request.name + (request.discriminator === undefined ? '' : `:${request.discriminator}`);
+    const count = (this.#counts.get(base) ?? 0) + 1;
+    this.#counts.set(base, count);
+    const key = count === 1 ? base : `${base}#${count}`;
+    const promise = new Promise<unknown>((resolve, reject) => {
+      this.#open.set(key, { key, request, order: this.#order++, resolve, reject });
+    });
+    // an abandoned branch may never look at this promise; its rejection must not end the process
+    promise.catch(() => {});
+    this.onActivity();
+    return { key, promise };
+  }
+
+  /** The code asked for the run to be cancelled. */
+  cancel(): Promise<never> {
+    this.#cancelled = true;
+    this.onActivity();
+    return new Promise<never>(() => {});
+  }
+
+  /** Gives the code one answer. The caller lets the loop run dry before the next: two answers in one tick would break Promise.race. */
+  deliver(key: string, outcome: Outcome): void {
+    const ask = this.#open.get(key);
+    if (!ask) return;
+    this.#open.delete(key);
+    if (outcome.ok) ask.resolve(outcome.value);
+    else ask.reject(outcome.error);
+  }
+
+  isOpen(key: string): boolean {
+    return this.#open.has(key);
+  }
+
+  find(key: string): Ask | undefined {
+    return this.#open.get(key);
+  }
+
+  /** What is asked and not answered, in the order asked. */
+  open(): Ask[] {
+    return [...this.#open.values()];
+  }
+
+  /** Number of asks ever made: tells whether something happened. */
+  get asked(): number {
+    return this.#order;
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#outcome;
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  #settle(outcome: Outcome): void {
+    this.#outcome = outcome;
+    this.onActivity();
+  }
+}

@@ -1,0 +1,77 @@
+/** The public API, every name written out. */
+export {
+  currentStep,
+  defineEvent,
+  FailureContext,
+  OnFailure,
+  Step,
+  StepContext,
+  Workflow,
+  WorkflowContext,
+  type Args,
+  type EventRef,
+  type EventResult,
+  type EventToken,
+  type KeyedStepOptions,
+  type NotifyOptions,
+  type NotifyResult,
+  type PayloadOf,
+  type ResultOf,
+  type RunInfo,
+  type StepOptions,
+  type Stored,
+  type TriggerOptions,
+  type WorkflowHandler,
+  type WorkflowOptions,
+} from './authoring/index.js';
+export {
+  WorkflowClient,
+  type ClientNotifyOptions,
+  type ClientTriggerOptions,
+  type JournalEntry,
+  type ListQuery,
+  type Run,
+  type RunError,
+  type RunHandle,
+  type RunPage,
+  type RunQuery,
+  type TriggerItem,
+  type Waiter,
+} from './client/index.js';
+export type { Duration } from './engine/duration.js';
+export {
+  NonDeterminismError,
+  NonRetryableError,
+  RetryAfterError,
+  RunCancelledError,
+  RunFailedError,
+  StepFailedError,
+  StepTimeoutError,
+  type FailureSummary,
+} from './engine/errors.js';
+export type { Failure } from './engine/failure.js';
+export type { StepKind } from './engine/journal.js';
+export type { RetryOptions } from './engine/retry.js';
+export { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from './errors/index.js';
+export type { RunStatus } from './ports/index.js';
+export { WorkflowRegistry, type WorkflowDefinition } from './registry/index.js';
+export { WorkflowScheduler } from './runtime/scheduler.js';
+export {
+  WORKFLOW_ENTITIES,
+  WorkflowMessage,
+  WorkflowRun,
+  WorkflowStep,
+  WorkflowTask,
+  WorkflowWorker,
+} from './typeorm/entities/index.js';
+export { workflowMigrations } from './typeorm/migrations/index.js';
+export type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './workflow.async-options.js';
+export { WorkflowModule } from './workflow.module.js';
+export type {
+  WorkflowDatabase,
+  WorkflowHttpOptions,
+  WorkflowModuleExtras,
+  WorkflowModuleOptions,
+  WorkflowWorkerOptions,
+} from './workflow.options.js';
+export { WORKFLOW_DATA_SOURCE } from './workflow.tokens.js';

@@ -1,0 +1,33 @@
+import type { EntityManager } from 'typeorm';
+import type { NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { TriggerRow, Triggered } from './store.js';
+
+/** The two effects on other runs that `run` may have, as steps: `ctx.trigger` and `ctx.notify`. Idempotent by `key`. */
+export abstract class RunEffects {
+  abstract trigger(
+    key: string,
+    workflow: unknown,
+    payload: unknown,
+    options?: TriggerOptions,
+  ): Promise<{ runId: string }>;
+  abstract notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult>;
+}
+
+/** Where new work and news enter the runtime of this process. */
+export abstract class RunIntake {
+  /** Inserts a run by group commit and, when this process serves the workflow and has capacity, starts it without a claim. */
+  abstract trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered>;
+  /** Many at once, in one statement. With a manager: in the caller's transaction, found after its commit. */
+  abstract triggerMany(
+    rows: readonly Omit<TriggerRow, 'owner'>[],
+    manager?: EntityManager,
+  ): Promise<Triggered[]>;
+  /** Something is due: workers here and elsewhere look at once. */
+  abstract announceDue(): void;
+  /** Runs have ended: those who await a result here and elsewhere look at once. */
+  abstract announceEnded(): void;
+  /** Called when runs may have ended, here or elsewhere; returns how to stop listening. */
+  abstract onEnded(listener: () => void): () => void;
+  /** These executions have ended from outside: what executes for them here is aborted. */
+  abstract abort(executions: readonly string[]): void;
+}

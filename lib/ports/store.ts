@@ -1,0 +1,218 @@
+import type { EntityManager } from 'typeorm';
+import type { InboxMessage, JournalRow } from '../engine/journal.js';
+
+/** The header of a run, as an activation needs it. `execution` is the bigint id, decimal digits. Times are ms. */
+export interface RunHeader {
+  readonly execution: string;
+  readonly runId: string;
+  readonly workflow: string;
+  readonly version: string | null;
+  readonly payload: string;
+  readonly labels: readonly string[];
+  readonly attempt: number;
+  readonly createdAt: number;
+  readonly deadlineAt: number | null;
+}
+
+/** The right to work on a task: guards every write. */
+export interface Lease {
+  readonly taskId: string;
+  readonly fence: number;
+}
+
+export interface Task extends Lease {
+  readonly execution: string;
+  readonly runId: string;
+  readonly workflow: string;
+  readonly version: string | null;
+  /** key of the step; null for the task that advances the run */
+  readonly step: string | null;
+}
+
+/** Everything of a run beyond `position`, read in one snapshot under a lease. */
+export interface Loaded {
+  readonly header: RunHeader;
+  readonly rows: readonly JournalRow[];
+  readonly inbox: readonly InboxMessage[];
+  /** how often something arrived for this run; compared again by the commit that suspends */
+  readonly wanted: number;
+  /** commits made under this fence so far */
+  readonly turn: number;
+  readonly gather: number;
+  /** how often a process that worked on this task was lost without progress */
+  readonly lost: number;
+  /** ms of the database's clock: what decides whether something is due */
+  readonly now: number;
+}
+
+export interface LoadRequest extends Lease {
+  /** journaled rows up to this position are known; 0 for all */
+  readonly position: number;
+}
+
+export interface TriggerRow {
+  /** made by the caller for each trigger call: tells an insert whose reply was lost from somebody else's run */
+  readonly triggerId: string;
+  readonly runId: string;
+  readonly workflow: string;
+  readonly version: string | null;
+  readonly payload: string;
+  readonly labels: readonly string[];
+  /** ms from now, or an absolute time */
+  readonly due: { readonly inMs: number } | { readonly at: number };
+  readonly deadlineInMs: number | null;
+  /** the worker that starts on it at once, without a claim */
+  readonly owner: string | null;
+}
+
+export interface Triggered {
+  readonly created: boolean;
+  readonly header: RunHeader;
+  /** set when the run was inserted already leased to `owner` */
+  readonly lease: Lease | null;
+  readonly now: number;
+}
+
+/** One durable flush of an activation. All of it is stored, or (lease lost) nothing. */
+export interface AdvanceCommit extends Lease {
+  readonly execution: string;
+  /** the `turn` that must hold; null where no second delivery under this fence is possible (in-process) */
+  readonly turn: number | null;
+  readonly wantedSeen: number;
+  readonly rows: readonly JournalRow[];
+  /** new step tasks */
+  readonly tasks: readonly { readonly key: string; readonly dueAt: number }[];
+  readonly consumed: readonly string[];
+  readonly next:
+    | { readonly to: 'continue' }
+    | {
+        readonly to: 'suspend';
+        readonly dueAt: number | null;
+        readonly attempt?: number;
+        readonly stuck?: string;
+      }
+    | { readonly to: 'completed'; readonly result: string }
+    | { readonly to: 'failed'; readonly error: string }
+    | { readonly to: 'cancelled' };
+}
+
+/** The result of a step task: its answer, or a failed attempt that is tried again at `retryAt`. */
+export interface StepCommit extends Lease {
+  readonly execution: string;
+  readonly row: JournalRow;
+  readonly retryAt: number | null;
+}
+
+/** `due`: committed, and something arrived meanwhile: the task is due at once although the commit suspended it. */
+export type CommitResult = 'committed' | 'due' | 'lost';
+
+export interface Claimed {
+  readonly tasks: readonly Task[];
+  readonly now: number;
+  /** the next moment at which something of these workflows becomes due; null when nothing is scheduled */
+  readonly nextDueAt: number | null;
+}
+
+/** What waits, wakes and ends: notify and its counterparts. */
+export interface NotifyRequest {
+  readonly eventId: string;
+  readonly event: string;
+  readonly data: string;
+  readonly runId: string | null;
+  readonly keepForMs: number | null;
+}
+
+export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
+
+export interface RunRecord extends RunHeader {
+  readonly status: RunStatus;
+  readonly result: string | null;
+  readonly error: string | null;
+  readonly finishedAt: number | null;
+  readonly stuck: string | null;
+}
+
+export interface RunFilter {
+  readonly runIds?: readonly string[];
+  readonly workflow?: string;
+  readonly status?: RunStatus;
+  readonly label?: string;
+  readonly createdAfter?: Date;
+  readonly createdBefore?: Date;
+}
+
+export interface WaiterRecord {
+  readonly runId: string;
+  readonly workflow: string;
+  readonly step: string;
+  readonly since: number;
+  readonly timeoutAt: number | null;
+}
+
+/** How a failed statement is to be treated. */
+export type StoreFault =
+  /** connection lost, deadlock, lock timeout: the same statement again, unchanged */
+  | 'transient'
+  /** a value the database refuses: halve down to the culprit */
+  | 'poison'
+  | 'fatal';
+
+/**
+ * The durable side of the engine. Every method is one statement (one commit) unless it says otherwise, takes many
+ * items at once, and is idempotent: after a lost connection the same call may be repeated unchanged.
+ * Writes of a lease holder lock its task rows first, in order of id, and change nothing when the fence has moved on.
+ */
+export abstract class RunStore {
+  /** Inserts runs and their tasks. A run id that exists is returned as it is, `created: false`. */
+  abstract trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<Triggered[]>;
+  /** null at the index of a lease that is lost. */
+  abstract load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]>;
+  abstract commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]>;
+  abstract answer(commits: readonly StepCommit[]): Promise<CommitResult[]>;
+
+  /** Leases up to `limit` due tasks of these workflows to the worker. `floor`: skip what was due before (see the statement). */
+  abstract claim(
+    worker: string,
+    workflows: readonly string[],
+    limit: number,
+    floor: number | null,
+  ): Promise<Claimed>;
+  /** Gives leases back with fence + 1: what still writes under them is shut out. Due again in `delayMs`. */
+  abstract release(leases: readonly Lease[], delayMs: number): Promise<void>;
+  /** Moves a lease to another worker without a new fence: the endpoint that executes it goes on alone. */
+  abstract adopt(lease: Lease, worker: string): Promise<boolean>;
+  /** An activation asked for a step after it was closed: due now, with a longer gather. */
+  abstract reactivate(execution: string, late: boolean): Promise<void>;
+
+  abstract register(worker: string, host: string, pid: number): Promise<void>;
+  /** Says that the worker lives; not alive when it was presumed dead and its leases were given away. Returns what is leased to it,
+   * and which of `held` are still leased under that fence. */
+  abstract beat(
+    worker: string,
+    held: readonly Lease[],
+  ): Promise<{ alive: boolean; leases: Lease[]; valid: Lease[] }>;
+  abstract unregister(worker: string): Promise<void>;
+  /** Frees the tasks of workers silent for `timeoutMs`, never those of `worker` itself. Returns how many. */
+  abstract sweep(worker: string, timeoutMs: number): Promise<number>;
+  /** Deletes kept events that have expired. */
+  abstract expire(): Promise<void>;
+
+  /** Two statements for a broadcast: the kept event first, then the waiters, so that a wait that commits between them sees it. */
+  abstract notify(
+    request: NotifyRequest,
+    manager?: EntityManager,
+  ): Promise<{ woken: string[]; kept: boolean }>;
+  /** Copies kept events for these names into the inbox of the run; true when there were some. */
+  abstract collectKept(execution: string, events: readonly string[]): Promise<boolean>;
+  abstract waiters(event: string): Promise<WaiterRecord[]>;
+
+  /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. */
+  abstract cancel(filter: RunFilter): Promise<{ execution: string; runId: string }[]>;
+  abstract find(runId: string): Promise<RunRecord | null>;
+  abstract list(filter: RunFilter, limit: number, before: string | null): Promise<RunRecord[]>;
+  abstract journal(runId: string): Promise<JournalRow[] | null>;
+  /** Of these runs, those that have ended. */
+  abstract ended(runIds: readonly string[]): Promise<RunRecord[]>;
+
+  abstract fault(error: unknown): StoreFault;
+}

@@ -1,0 +1,17 @@
+import type { Type } from '@nestjs/common';
+import type { StepOptions, WorkflowHandler } from '../authoring/index.js';
+import type { RetryOptions } from '../engine/retry.js';
+
+/** A workflow that this process serves. */
+export interface WorkflowDefinition {
+  readonly name: string;
+  readonly version: string | null;
+  readonly type: Type<WorkflowHandler<any, any>>;
+  /** of errors of `run` itself */
+  readonly retry: RetryOptions;
+  readonly stepDefaults: StepOptions;
+  readonly timeoutMs: number | null;
+  readonly onFailure: string | null;
+  /** the provider; a new one for each activation when it is request-scoped */
+  instance(runId: string): Promise<WorkflowHandler<any, any>>;
+}

@@ -1,0 +1,69 @@
+import { Injectable, Scope, type OnModuleInit, type Type } from '@nestjs/common';
+import { ContextIdFactory, DiscoveryService, ModuleRef } from '@nestjs/core';
+import { onFailureMethodOf, workflowOptionsOf, type WorkflowHandler } from '../authoring/index.js';
+import { parseDuration } from '../engine/duration.js';
+import { WorkflowError } from '../errors/index.js';
+import { WorkflowRegistry } from './registry.js';
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+/** Finds every provider marked @Workflow, however it is provided, and puts it into the registry. */
+@Injectable()
+export class WorkflowExplorer implements OnModuleInit {
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly modules: ModuleRef,
+    private readonly registry: WorkflowRegistry,
+  ) {}
+
+  onModuleInit(): void {
+    // an alias (useExisting) is the same instance under another token
+    for (const wrapper of this.discovery.getProviders()) if (!wrapper.isAlias) this.explore(wrapper);
+  }
+
+  private explore(wrapper: Wrapper): void {
+    const type = this.typeOf(wrapper);
+    const options = type && workflowOptionsOf(type);
+    if (!type || !options) return;
+    if (typeof type.prototype?.run !== 'function') {
+      throw new WorkflowError(
+        'WF_INVALID_WORKFLOW',
+        `Class ${type.name} is marked @Workflow("${options.name}") and has no method run`,
+      );
+    }
+    const { retries, backoff } = options;
+    this.registry.add({
+      name: options.name,
+      version: options.version ?? null,
+      type,
+      retry: { ...(retries !== undefined && { retries }), ...(backoff !== undefined && { backoff }) },
+      stepDefaults: options.stepDefaults ?? {},
+      timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
+      onFailure: onFailureMethodOf(type.prototype as object) ?? null,
+      instance: this.resolver(wrapper),
+    });
+  }
+
+  /** Class and useClass providers have a metatype with a prototype; useFactory and useValue are known by their instance. */
+  private typeOf(wrapper: Wrapper): Type<WorkflowHandler<any, any>> | undefined {
+    const metatype = wrapper.metatype as Type | undefined;
+    if (typeof metatype === 'function' && workflowOptionsOf(metatype)) return metatype;
+    const instance: unknown = wrapper.isDependencyTreeStatic() ? wrapper.instance : undefined;
+    return typeof instance === 'object' && instance !== null
+      ? (instance.constructor as Type | undefined)
+      : undefined;
+  }
+
+  private resolver(wrapper: Wrapper): (runId: string) => Promise<WorkflowHandler<any, any>> {
+    if (wrapper.isDependencyTreeStatic() && wrapper.scope !== Scope.TRANSIENT) {
+      return async () => wrapper.instance as WorkflowHandler<any, any>;
+    }
+    return async (runId) => {
+      const context = ContextIdFactory.create();
+      this.modules.registerRequestByContextId({ runId }, context);
+      return this.modules.resolve(wrapper.token as Type<WorkflowHandler<any, any>>, context, {
+        strict: false,
+      });
+    };
+  }
+}

@@ -1,0 +1,3 @@
+export * from './definition.js';
+export * from './explorer.js';
+export * from './registry.js';

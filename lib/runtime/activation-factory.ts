@@ -1,0 +1,40 @@
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Clock, Codec, Probe, RunEffects, RunStore, type Loaded } from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import { Activation, type ActivationDependencies } from './activation.js';
+import { RuntimeConfig } from './config.js';
+import { JournalWriter } from './journal-writer.js';
+import { Signals } from './signals.js';
+import { StepRunner } from './step-runner.js';
+
+/** Makes activations with everything they need. */
+@Injectable()
+export class ActivationFactory {
+  readonly #dependencies: ActivationDependencies;
+
+  constructor(
+    writer: JournalWriter,
+    steps: StepRunner,
+    codec: Codec,
+    effects: RunEffects,
+    clock: Clock,
+    store: RunStore,
+    signals: Signals,
+    @Inject(RuntimeConfig) config: RuntimeConfig,
+    @Optional() probe?: Probe,
+  ) {
+    const onLateAsk = (execution: string, closed: boolean): void => {
+      // a lost reactivation costs the abandoned call, never the run: whatever comes next for it replays the call again
+      store.reactivate(execution, closed).then(
+        () => signals.announceDue(),
+        () => {},
+      );
+    };
+    this.#dependencies = { writer, steps, codec, effects, clock, config, probe: probe ?? null, onLateAsk };
+  }
+
+  async make(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {
+    const handler = await definition.instance(loaded.header.runId);
+    return new Activation(this.#dependencies, definition, handler, loaded);
+  }
+}

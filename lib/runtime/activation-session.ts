@@ -1,0 +1,105 @@
+import { Logger, type LoggerService } from '@nestjs/common';
+import type { RunInfo, RunSession, StepOptions } from '../authoring/index.js';
+import type { NotifyOptions, NotifyResult, TriggerOptions } from '../authoring/index.js';
+import { digestOf } from '../engine/digest.js';
+import { parseDuration } from '../engine/duration.js';
+import { derivedRandom, derivedUuid } from '../engine/random.js';
+import type { Replay, Request } from '../engine/replay.js';
+import { resolveRetry, type RetryPolicy } from '../engine/retry.js';
+import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+
+export interface SessionDependencies {
+  readonly definition: WorkflowDefinition;
+  readonly header: RunHeader;
+  readonly replay: Replay;
+  readonly codec: Codec;
+  readonly effects: RunEffects;
+  readonly steps: StepOptions;
+  /** called with the key of each request, after it was asked */
+  readonly asked: (key: string) => void;
+  readonly isLive: () => boolean;
+  readonly lastEntryAt: () => number;
+}
+
+/** What the durable calls of one activation talk to. Its counters start anew with each replay, and so give the same values. */
+export class ActivationSession implements RunSession {
+  readonly info: RunInfo;
+  readonly payload: unknown;
+  readonly logger: LoggerService;
+  readonly replay: Replay;
+  readonly #seed: string;
+  #counter = 0;
+
+  constructor(private readonly on: SessionDependencies) {
+    const { header, replay, codec } = on;
+    this.info = {
+      runId: header.runId,
+      workflow: header.workflow,
+      labels: header.labels,
+      attempt: header.attempt,
+    };
+    this.payload = codec.decode(header.payload);
+    this.replay = replay;
+    this.#seed = `${header.execution}/${replay.prefix}`;
+    this.logger = quietWhile(new Logger(header.workflow), () => !on.isLive());
+  }
+
+  ask(request: Request): Promise<unknown> {
+    const { key, promise } = this.replay.ask(request);
+    this.on.asked(key);
+    return promise;
+  }
+
+  policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null } {
+    const layers = [options, this.on.definition.stepDefaults, this.on.steps];
+    const timeout = layers.find((layer) => layer?.timeout !== undefined)?.timeout;
+    return {
+      retry: resolveRetry(...layers),
+      timeoutMs: timeout === undefined ? null : parseDuration(timeout),
+    };
+  }
+
+  digest(args: readonly unknown[]): string | null {
+    if (args.length === 0) return null;
+    try {
+      return digestOf(this.on.codec.encode(args, 'arguments'));
+    } catch {
+      return null; // arguments need not be storable; without a digest they are not compared
+    }
+  }
+
+  now(): Date {
+    return new Date(this.on.lastEntryAt());
+  }
+  random(): number {
+    return derivedRandom(this.#seed, this.#counter++);
+  }
+  uuid(): string {
+    return derivedUuid(this.#seed, this.#counter++);
+  }
+
+  trigger(
+    key: string,
+    workflow: unknown,
+    payload: unknown,
+    options?: TriggerOptions,
+  ): Promise<{ runId: string }> {
+    return this.on.effects.trigger(key, workflow, payload, options);
+  }
+  notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
+    return this.on.effects.notify(key, event, data, options);
+  }
+}
+
+const LEVELS = ['log', 'error', 'warn', 'debug', 'verbose', 'fatal'] as const;
+
+function quietWhile(logger: Logger, quiet: () => boolean): LoggerService {
+  const wrapped = {} as Record<(typeof LEVELS)[number], (message: unknown, ...rest: unknown[]) => void>;
+  for (const level of LEVELS) {
+    wrapped[level] = (message, ...rest) => {
+      if (!quiet()) logger[level](message, ...(rest as []));
+    };
+  }
+  return wrapped;
+}

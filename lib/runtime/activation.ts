@@ -1,0 +1,547 @@
+import { Logger } from '@nestjs/common';
+import { DurableContext, DurableFailureContext, runScope, type WorkflowHandler } from '../authoring/index.js';
+import { arrivalsFor } from '../engine/arrivals.js';
+import { StepFailedError, stepFailureIn } from '../engine/errors.js';
+import { decodeFailure, encodeFailure, toFailure, type Failure } from '../engine/failure.js';
+import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
+import { isExecutable, mismatchIn, pendingRow, planFor } from '../engine/plan.js';
+import { Replay, type Ask, type Outcome } from '../engine/replay.js';
+import { decideRetry, resolveRetry } from '../engine/retry.js';
+import { WorkflowError } from '../errors/index.js';
+import type {
+  AdvanceCommit,
+  Clock,
+  Codec,
+  Lease,
+  Loaded,
+  Probe,
+  RunEffects,
+  RunHeader,
+} from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import { ActivationSession } from './activation-session.js';
+import type { RuntimeConfig } from './config.js';
+import type { JournalWriter } from './journal-writer.js';
+import { stepRow } from './step-row.js';
+import type { StepRunner } from './step-runner.js';
+
+export interface ActivationDependencies {
+  readonly writer: JournalWriter;
+  readonly steps: StepRunner;
+  readonly codec: Codec;
+  readonly effects: RunEffects;
+  readonly clock: Clock;
+  readonly config: RuntimeConfig;
+  readonly probe: Probe | null;
+  /** the code asked for something after the activation had ended */
+  readonly onLateAsk: (execution: string, closed: boolean) => void;
+}
+
+/** How one delivery ended for the run. */
+export type ActivationEnd =
+  | { readonly next: 'continue' }
+  /** `dueAt`: when time alone makes the run due again */
+  | {
+      readonly next: 'waiting';
+      readonly dueAt: number | null;
+      readonly waits: readonly string[];
+      readonly dispatched: number;
+    }
+  | { readonly next: 'finished' }
+  | { readonly next: 'lost' };
+
+export interface AdvanceOptions {
+  readonly lease: Lease;
+  /** steps that may be executed before the lease is handed over */
+  readonly budget: number;
+  /** true where a second delivery under the same fence is possible: commits are counted and compared */
+  readonly guarded: boolean;
+  /** true once this process has taken over the lease: the run is not continued by a reply, but given back */
+  readonly adopted: () => boolean;
+}
+
+const FAILURE_PREFIX = 'onFailure/';
+const FIRST_GATHER_MS = 50;
+const MAX_GATHERS = 5;
+
+type Next = AdvanceCommit['next'];
+
+/**
+ * One run's code in this process: replays the journal, executes what is to be executed, and flushes what became of it.
+ * It may be parked between two deliveries; then its picture of the journal equals the durable one up to `position`.
+ *
+ * A result is handed to the code before its flush is back, and one flush carries the result and whatever the code did
+ * with it (a new wait, the end). Nothing that has an effect (a step, a task, a reply) starts before that flush is durable.
+ */
+export class Activation {
+  readonly journal = new Journal();
+  readonly header: RunHeader;
+  #replay!: Replay;
+  #session!: ActivationSession;
+  #failure: Failure | undefined;
+  #state: 'active' | 'parked' | 'closed' | 'dead' = 'active';
+  #loaded: Loaded;
+  #loadedAt: number;
+  #turn: number;
+  #lastEntryAt: number;
+  #gathered = false;
+  #dueNow = false;
+  #live: boolean;
+  /** keys whose answer was found here, not loaded: what the code does with them it does for the first time */
+  readonly #ours = new Set<string>();
+  #dirty = new Map<string, JournalRow>();
+  #consumed = new Set<string>();
+  #wake: () => void = () => {};
+  readonly #logger = new Logger('Workflow');
+
+  constructor(
+    private readonly on: ActivationDependencies,
+    private readonly definition: WorkflowDefinition,
+    private readonly handler: WorkflowHandler<any, any>,
+    loaded: Loaded,
+  ) {
+    this.header = loaded.header;
+    this.#live = loaded.rows.length === 0 && loaded.header.attempt === 1;
+    this.#lastEntryAt = loaded.header.createdAt;
+    this.#loaded = loaded;
+    this.#loadedAt = on.clock.elapsed();
+    this.#turn = loaded.turn;
+    this.journal.merge(loaded.rows, loaded.inbox);
+    const recorded = this.journal.get(FAILURE_KEY)?.answer;
+    if (recorded && !recorded.ok) this.#failure = decodeFailure(recorded.failure);
+    this.#start();
+  }
+
+  get position(): number {
+    return this.journal.position;
+  }
+
+  /** Commits made under the present fence. */
+  get turn(): number {
+    return this.#turn;
+  }
+
+  /** Takes in a later load of the same run: the parked code goes on from there. */
+  refresh(loaded: Loaded): void {
+    this.#loaded = loaded;
+    this.#loadedAt = this.on.clock.elapsed();
+    this.#turn = loaded.turn;
+    this.#gathered = this.#dueNow = false;
+    this.#state = 'active';
+    this.journal.merge(loaded.rows, loaded.inbox);
+    for (const { key } of this.#replay.open()) this.journal.seen(key);
+  }
+
+  park(): void {
+    this.#state = 'parked';
+  }
+
+  /** Suspended and not kept: what the code asks from now on is neither executed nor settled; the run is looked at again. */
+  close(): void {
+    this.#state = 'closed';
+  }
+
+  /** Ended, lost or replaced: what this code still asks concerns nobody. */
+  discard(): void {
+    this.#state = 'dead';
+  }
+
+  /** Only replays: for the delivery of a step task, which needs the call and its arguments. */
+  async replayOnly(): Promise<void> {
+    await turn();
+    await this.#deliverAll();
+  }
+
+  /** The open call with this key, to be executed as a step task. */
+  find(key: string): { ask: Ask; session: ActivationSession } | undefined {
+    const ask = this.#replay.find(key);
+    return ask && { ask, session: this.#session };
+  }
+
+  /** ms of the database's clock, as far as it can be known here. */
+  time(): number {
+    return this.#loaded.now + (this.on.clock.elapsed() - this.#loadedAt);
+  }
+
+  /** Goes on until the run waits, ends, or the budget is used up. */
+  async advance(options: AdvanceOptions): Promise<ActivationEnd> {
+    let executed = 0;
+    await turn();
+    for (;;) {
+      await this.#deliverAll();
+      if (this.#takeArrivals()) continue;
+      const replay = this.#replay;
+      if (replay.cancelled) return this.#end(options, { to: 'cancelled' });
+      if (replay.outcome) {
+        const next = this.#settled(replay.outcome);
+        if (next === 'restarted') continue;
+        return this.#end(options, next);
+      }
+      const limit = this.#limitReached();
+      if (limit) {
+        const next = this.#failed(toFailure(limit));
+        if (next === 'restarted') continue;
+        return this.#end(options, next);
+      }
+      const open = replay.open();
+      const mismatch = mismatchIn(this.journal, open, this.header.runId);
+      if (mismatch) {
+        this.#logger.error(mismatch.message);
+        return this.#end(options, { to: 'suspend', dueAt: this.time() + 30_000, stuck: mismatch.message });
+      }
+      if (await this.#gather()) continue;
+      if (this.#recordWaits(open)) continue;
+      const plan = planFor(this.journal, open, this.time());
+      if (plan.do === 'listen') {
+        await this.#listen();
+        continue;
+      }
+      if (plan.do === 'suspend') {
+        for (const row of plan.dispatch) this.#put(row);
+        return this.#suspend(options, plan.dispatch, plan.dueAt);
+      }
+      if (executed >= options.budget || options.adopted()) return this.#handOver(options);
+      if (this.#hasNews && !(await this.#flush(options, { to: 'continue' }))) return { next: 'lost' };
+      executed++;
+      const end = await this.#execute(plan.ask, plan.attempt, options);
+      if (end) return end;
+    }
+  }
+
+  async #execute(ask: Ask, attempt: number, options: AdvanceOptions): Promise<ActivationEnd | undefined> {
+    const { steps, codec, probe } = this.on;
+    const before = this.journal.get(ask.key) ?? pendingRow(ask, this.time());
+    const outcome = await steps.run(this.#session, ask, attempt, this.header);
+    if (outcome === 'abandoned') return { next: 'lost' };
+    if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
+    const { row, retryAt } = stepRow({
+      before,
+      outcome,
+      attempt,
+      ask,
+      codec,
+      now: this.time(),
+      random: Math.random(),
+    });
+    if (retryAt !== null) {
+      this.#put({ ...row, wakeAt: retryAt });
+      return this.#suspend(options, [], retryAt);
+    }
+    this.#put({ ...row, state: 'journaled', position: this.position + 1, wakeAt: null });
+    return undefined;
+  }
+
+  async #suspend(
+    options: AdvanceOptions,
+    dispatch: readonly JournalRow[],
+    dueAt: number | null,
+  ): Promise<ActivationEnd> {
+    const deadline = this.header.deadlineAt;
+    const due = deadline === null || this.#failure ? dueAt : Math.min(dueAt ?? Infinity, deadline);
+    const waits = [...this.#dirty.values()]
+      .filter((row) => row.state === 'pending' && row.event !== null)
+      .map((row) => row.event!);
+    const tasks = dispatch.map((row) => ({ key: row.key, dueAt: row.wakeAt ?? this.time() }));
+    if (!(await this.#flush(options, { to: 'suspend', dueAt: due }, tasks))) return { next: 'lost' };
+    if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
+    const dispatched = this.#replay.open().filter((ask) => this.journal.get(ask.key)?.dispatched).length;
+    return { next: 'waiting', dueAt: this.#dueNow ? this.time() : due, waits, dispatched };
+  }
+
+  async #handOver(options: AdvanceOptions): Promise<ActivationEnd> {
+    if (options.adopted()) {
+      const dueAt = this.time();
+      return (await this.#flush(options, { to: 'suspend', dueAt }))
+        ? { next: 'waiting', dueAt, waits: [], dispatched: 0 }
+        : { next: 'lost' };
+    }
+    return (await this.#flush(options, { to: 'continue' })) ? { next: 'continue' } : { next: 'lost' };
+  }
+
+  async #end(options: AdvanceOptions, next: Next): Promise<ActivationEnd> {
+    if (!(await this.#flush(options, next))) return { next: 'lost' };
+    if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
+    if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
+    return { next: 'finished' };
+  }
+
+  /** One durable flush of everything new. False when the lease is lost: then nothing of it was stored. */
+  async #flush(options: AdvanceOptions, next: Next, tasks: AdvanceCommit['tasks'] = []): Promise<boolean> {
+    const { probe, writer } = this.on;
+    if (probe) await probe.at('flush-sent', { runId: this.header.runId });
+    const commit: AdvanceCommit = {
+      ...options.lease,
+      execution: this.header.execution,
+      turn: options.guarded ? this.#turn : null,
+      wantedSeen: this.#loaded.wanted,
+      rows: [...this.#dirty.values()],
+      tasks,
+      consumed: [...this.#consumed],
+      next,
+    };
+    const result = await writer.commit(commit).catch((error: unknown) => this.#unstorable(commit, error));
+    if (result === 'lost') return false;
+    if (result === 'due') this.#dueNow = true;
+    this.#turn++;
+    this.#dirty = new Map();
+    this.#consumed = new Set();
+    if (probe) await probe.at('flush-durable', { runId: this.header.runId });
+    return true;
+  }
+
+  /** The database refused a value of this commit: the step that gave it fails, and the run starts over from its journal. */
+  async #unstorable(commit: AdvanceCommit, error: unknown): Promise<'lost'> {
+    if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
+    this.#logger.error(`Run ${this.header.runId}: ${error.message}`);
+    const failure = encodeFailure(toFailure(error));
+    const culprit = commit.rows.findLast((row) => row.answer !== null);
+    const failed: AdvanceCommit = {
+      ...commit,
+      rows: [],
+      tasks: [],
+      consumed: [],
+      next: { to: 'failed', error: failure },
+    };
+    const again: AdvanceCommit = culprit
+      ? {
+          ...failed,
+          rows: [{ ...culprit, answer: { ok: false, failure } }],
+          next: { to: 'suspend', dueAt: this.time() },
+        }
+      : failed;
+    await this.on.writer.commit(again).catch(() => this.on.writer.commit(failed));
+    return 'lost';
+  }
+
+  get #hasNews(): boolean {
+    return this.#dirty.size > 0 || this.#consumed.size > 0;
+  }
+
+  /** Gives the code everything journaled that it asks for: one answer, then the loop runs dry, then the next. */
+  async #deliverAll(): Promise<void> {
+    for (;;) {
+      const row = this.journal.undelivered.find(({ key }) => this.#replay.isOpen(key));
+      if (!row) return;
+      this.journal.delivered(row);
+      this.#compareArguments(row);
+      this.#live = this.#ours.has(row.key);
+      this.#lastEntryAt = Math.max(this.#lastEntryAt, row.finishedAt!);
+      this.#replay.deliver(row.key, this.#outcomeOf(row));
+      await turn();
+    }
+  }
+
+  /** Another call of the same step may have taken the recorded one's place. */
+  #compareArguments(row: JournalRow): void {
+    const digest = this.#replay.find(row.key)?.request.digest;
+    if (digest == null || row.digest === null || digest === row.digest) return;
+    this.#logger.warn(
+      `Step "${row.key}" of run ${this.header.runId} is called with other arguments than those it was recorded with; its recorded answer is given.`,
+    );
+  }
+
+  #outcomeOf(row: JournalRow): Outcome {
+    const answer = row.answer!;
+    if (!answer.ok)
+      return { ok: false, error: new StepFailedError(row.key, row.attempts, decodeFailure(answer.failure)) };
+    if (row.kind === 'sleep') return { ok: true, value: undefined };
+    if (row.kind !== 'wait') return { ok: true, value: this.on.codec.decode(answer.value) };
+    const timedOut = row.eventId === null;
+    return { ok: true, value: { timedOut, data: timedOut ? undefined : this.on.codec.decode(answer.value) } };
+  }
+
+  #takeArrivals(): boolean {
+    const { rows, consumed } = arrivalsFor(this.journal, this.#replay.open(), this.time());
+    for (const row of rows) this.#put(row);
+    for (const id of consumed) this.#consumed.add(id);
+    this.journal.consume(consumed);
+    return rows.length > 0;
+  }
+
+  /** Waits get their row when they are asked; true when one of them is answered already. */
+  #recordWaits(open: readonly Ask[]): boolean {
+    let isNew = false;
+    for (const ask of open) {
+      if (isExecutable(ask) || this.journal.get(ask.key)) continue;
+      this.#put(pendingRow(ask, this.time()));
+      isNew = true;
+    }
+    return isNew && this.#takeArrivals();
+  }
+
+  #put(row: JournalRow): void {
+    this.journal.put(row);
+    this.#ours.add(row.key);
+    this.#dirty.set(row.key, row);
+  }
+
+  #settled(outcome: Outcome): Next | 'restarted' {
+    if (this.#failure) {
+      if (!outcome.ok)
+        this.#logger.error(
+          `@OnFailure of run ${this.header.runId} failed: ${toFailure(outcome.error).message}`,
+        );
+      return { to: 'failed', error: encodeFailure(this.#failure) };
+    }
+    if (!outcome.ok) return this.#rejected(outcome.error);
+    try {
+      return {
+        to: 'completed',
+        result: this.on.codec.encode(outcome.value, `result of run ${this.header.runId}`),
+      };
+    } catch (error) {
+      return this.#failed(toFailure(error));
+    }
+  }
+
+  /** A run that rejects with a journaled step failure fails at once: that step had its retries. */
+  #rejected(error: unknown): Next | 'restarted' {
+    const failure = toFailure(error);
+    if (stepFailureIn(error)) return this.#failed(failure);
+    const policy = resolveRetry(this.definition.retry);
+    const attempts = this.header.attempt;
+    const again = decideRetry({ policy, attempts, failure, now: this.time(), random: Math.random() });
+    if (!again.retry) return this.#failed(failure);
+    this.#logger.warn(
+      `Run ${this.header.runId} failed in attempt ${attempts} and is tried again: ${failure.message}`,
+    );
+    return { to: 'suspend', dueAt: again.at, attempt: attempts + 1 };
+  }
+
+  /** Failed for good: the @OnFailure method runs next, in a key space of its own; without one the run ends. */
+  #failed(failure: Failure): Next | 'restarted' {
+    if (this.#failure || this.definition.onFailure === null)
+      return { to: 'failed', error: encodeFailure(this.#failure ?? failure) };
+    const now = this.time();
+    this.#put({
+      key: FAILURE_KEY,
+      name: FAILURE_KEY,
+      kind: 'failure',
+      state: 'journaled',
+      position: this.position + 1,
+      answer: { ok: false, failure: encodeFailure(failure) },
+      attempts: this.header.attempt,
+      askedAt: now,
+      finishedAt: now,
+      wakeAt: null,
+      event: null,
+      eventId: null,
+      dispatched: false,
+      digest: null,
+    });
+    this.#failure = failure;
+    this.#live = true;
+    this.#start();
+    return 'restarted';
+  }
+
+  #limitReached(): WorkflowError | undefined {
+    if (this.#failure) return undefined;
+    const { runId, deadlineAt } = this.header;
+    if (deadlineAt !== null && deadlineAt <= this.time()) {
+      return new WorkflowError('WF_RUN_TIMEOUT', `Run ${runId} did not finish within its timeout`);
+    }
+    if (this.position >= this.on.config.maxSteps) {
+      return new WorkflowError(
+        'WF_MAX_STEPS',
+        `Run ${runId} has reached ${this.on.config.maxSteps} journal entries`,
+      );
+    }
+    if (this.#loaded.lost >= this.on.config.maxLosses) return workerLost(`Run ${runId}`, this.#loaded.lost);
+    if (this.#loaded.gather > MAX_GATHERS) {
+      return new WorkflowError(
+        'WF_ASYNC_OUTSIDE_STEP',
+        `Run ${runId} keeps asking for steps after something that is not durable`,
+      );
+    }
+    return undefined;
+  }
+
+  /** After a late ask the code is given time, twice as much each time, before its asks are taken as complete. */
+  async #gather(): Promise<boolean> {
+    if (this.#gathered || this.#loaded.gather === 0) return false;
+    this.#gathered = true;
+    return this.#activity(FIRST_GATHER_MS * 2 ** (this.#loaded.gather - 1));
+  }
+
+  /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */
+  async #listen(): Promise<void> {
+    this.#logger.warn(
+      `Run ${this.header.runId} of "${this.header.workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
+    );
+    const { activationTimeoutMs } = this.on.config;
+    if (await this.#activity(activationTimeoutMs)) return;
+    const error = new WorkflowError(
+      'WF_NO_PROGRESS',
+      `Run ${this.header.runId} asked for nothing within ${activationTimeoutMs} ms`,
+    );
+    this.#replay = settledReplay(error, this.#replay.prefix);
+    await turn();
+  }
+
+  /** True when the code asked for something or ended within the time. */
+  async #activity(ms: number): Promise<boolean> {
+    let callOff = (): void => {};
+    const active = await new Promise<boolean>((resolve) => {
+      this.#wake = () => resolve(true);
+      callOff = this.on.clock.after(ms, () => resolve(false));
+    });
+    callOff();
+    this.#wake = () => {};
+    if (active) await turn();
+    return active;
+  }
+
+  #start(): void {
+    const prefix = this.#failure ? FAILURE_PREFIX : '';
+    const replay = new Replay(prefix);
+    this.#replay = replay;
+    replay.onActivity = () => this.#wake();
+    const { codec, effects, config } = this.on;
+    const session = new ActivationSession({
+      definition: this.definition,
+      header: this.header,
+      replay,
+      codec,
+      effects,
+      steps: config.steps,
+      isLive: () => this.#live && !this.journal.hasUnseen(prefix),
+      lastEntryAt: () => this.#lastEntryAt,
+      asked: (key) => this.#asked(replay, key),
+    });
+    this.#session = session;
+    const { handler, definition } = this;
+    const failure = this.#failure;
+    const body = failure
+      ? () =>
+          (handler as unknown as Record<string, (ctx: unknown) => unknown>)[definition.onFailure!]!(
+            new DurableFailureContext(session, failure),
+          )
+      : () => handler.run(new DurableContext(session));
+    runScope.run({ session, step: undefined }, () => replay.start(body));
+  }
+
+  #asked(replay: Replay, key: string): void {
+    this.journal.seen(key);
+    if (replay !== this.#replay || (this.#state !== 'parked' && this.#state !== 'closed')) return;
+    this.on.onLateAsk(this.header.execution, this.#state === 'closed');
+    if (this.#state === 'closed') this.#state = 'dead';
+  }
+}
+
+/** Microtasks run dry before the next turn of the loop: whatever the code does with an answer it has done by then. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A step that kills its process must not take down the fleet, one process after the other. */
+export const workerLost = (what: string, times: number): WorkflowError =>
+  new WorkflowError(
+    'WF_WORKER_LOST',
+    `${what} was given up: the process that worked on it was lost ${times} times without progress`,
+  );
+
+/** Stands in for code that will never go on: it has rejected. */
+function settledReplay(error: unknown, prefix: string): Replay {
+  const replay = new Replay(prefix);
+  replay.start(() => Promise.reject(error));
+  return replay;
+}

@@ -1,0 +1,58 @@
+import { Injectable } from '@nestjs/common';
+import type { Loaded, Task } from '../ports/index.js';
+
+/** How many more tasks this process may work on; the scheduler opens and fills it. */
+@Injectable()
+export class Capacity {
+  #limit = 0;
+  #used = 0;
+  #serves: ReadonlySet<string> = new Set();
+  #owner: string | null = null;
+  #start: (task: Task, loaded: Loaded) => void = () => {};
+
+  open(
+    owner: string,
+    limit: number,
+    workflows: readonly string[],
+    start: (task: Task, loaded: Loaded) => void,
+  ): void {
+    this.#owner = owner;
+    this.#limit = limit;
+    this.#serves = new Set(workflows);
+    this.#start = start;
+  }
+
+  /** Nothing is started any more. */
+  close(): void {
+    this.#limit = 0;
+    this.#owner = null;
+  }
+
+  get free(): number {
+    return Math.max(0, this.#limit - this.#used);
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** A place for a run of this workflow: the worker to lease it to; null when there is none. */
+  reserve(workflow: string): string | null {
+    if (this.free === 0 || !this.#serves.has(workflow)) return null;
+    this.#used++;
+    return this.#owner;
+  }
+
+  take(count: number): void {
+    this.#used += count;
+  }
+
+  giveBack(count = 1): void {
+    this.#used -= count;
+  }
+
+  /** Starts a run that was inserted already leased; its place was reserved. */
+  start(task: Task, loaded: Loaded): void {
+    this.#start(task, loaded);
+  }
+}

@@ -1,0 +1,24 @@
+import type { StepOptions } from '../authoring/index.js';
+
+/** The options of the module, with every default applied and every duration in ms. */
+export abstract class RuntimeConfig {
+  /** false: nothing is claimed here */
+  abstract readonly worker: boolean;
+  abstract readonly concurrency: number;
+  abstract readonly pollMs: number;
+  abstract readonly heartbeatMs: number;
+  abstract readonly leaseTimeoutMs: number;
+  abstract readonly shutdownGraceMs: number;
+  abstract readonly steps: StepOptions;
+  abstract readonly stepsPerCall: number;
+  abstract readonly maxPayloadBytes: number;
+  abstract readonly maxSteps: number;
+  /** how long the code may await something that is not durable before the run fails as WF_NO_PROGRESS */
+  abstract readonly activationTimeoutMs: number;
+  /** activations kept in memory between two deliveries of a run; 0: each delivery replays from the journal */
+  abstract readonly parkLimit: number;
+  /** losses without progress after which a run fails as WF_WORKER_LOST */
+  abstract readonly maxLosses: number;
+  /** NOTIFY at most once in this time: it takes a database-wide lock at commit */
+  abstract readonly announceMs: number;
+}

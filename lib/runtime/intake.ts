@@ -1,0 +1,99 @@
+import { Injectable, Optional } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import { Capacity } from './capacity.js';
+import { JournalWriter } from './journal-writer.js';
+import { Leases } from './leases.js';
+import { Signals } from './signals.js';
+import { StepRunner } from './step-runner.js';
+
+/** How often it is looked whether the caller's transaction is over (a flag in memory), and for how long. */
+const WATCH_MS = 5;
+const WATCH_LIMIT_MS = 30_000;
+
+/** Takes new runs in: trigger-and-own where this process has capacity, group commit otherwise. */
+@Injectable()
+export class TaskIntake extends RunIntake {
+  constructor(
+    private readonly store: RunStore,
+    private readonly writer: JournalWriter,
+    private readonly capacity: Capacity,
+    private readonly signals: Signals,
+    private readonly leases: Leases,
+    private readonly steps: StepRunner,
+    @Optional() private readonly probe?: Probe,
+  ) {
+    super();
+  }
+
+  async trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered> {
+    const dueNow = 'inMs' in row.due && row.due.inMs === 0;
+    const owner = dueNow && !this.leases.inDoubt ? this.capacity.reserve(row.workflow) : null;
+    let started = false;
+    try {
+      const triggered = await this.writer.trigger({ ...row, owner });
+      if (this.probe) await this.probe.at('triggered', { runId: row.runId });
+      if (triggered.created && triggered.lease) started = this.#start(triggered);
+      else if (triggered.created) this.#announce(row);
+      return triggered;
+    } finally {
+      if (owner !== null && !started) this.capacity.giveBack();
+    }
+  }
+
+  async triggerMany(
+    rows: readonly Omit<TriggerRow, 'owner'>[],
+    manager?: EntityManager,
+  ): Promise<Triggered[]> {
+    const unowned = rows.map((row) => ({ ...row, owner: null }));
+    const triggered = await this.store.trigger(unowned, manager);
+    if (manager) this.#announceAfter(manager);
+    else this.signals.announceDue();
+    return triggered;
+  }
+
+  announceDue(): void {
+    this.signals.announceDue();
+  }
+  announceEnded(): void {
+    this.signals.announceEnded();
+  }
+  onEnded(listener: () => void): () => void {
+    return this.signals.on('ended', listener);
+  }
+  abort(executions: readonly string[]): void {
+    for (const execution of executions) this.steps.abort(execution, new Error('The run was cancelled'));
+  }
+
+  #start(triggered: Triggered): boolean {
+    const { header, lease, now } = triggered;
+    const task = {
+      ...lease!,
+      execution: header.execution,
+      runId: header.runId,
+      workflow: header.workflow,
+      version: header.version,
+      step: null,
+    };
+    this.leases.hold(lease!, header.execution);
+    this.capacity.start(task, { header, rows: [], inbox: [], wanted: 0, turn: 0, gather: 0, lost: 0, now });
+    return true;
+  }
+
+  #announce({ due }: Omit<TriggerRow, 'owner'>): void {
+    if ('inMs' in due && due.inMs > 0) this.signals.noteDue(due.inMs);
+    else this.signals.announceDue();
+  }
+
+  /** The rows are visible only after the caller's commit, which nobody announces: its query runner is watched, in memory. */
+  #announceAfter(manager: EntityManager): void {
+    const runner = manager.queryRunner;
+    let left = WATCH_LIMIT_MS / WATCH_MS;
+    const timer = setInterval(() => {
+      if (runner?.isTransactionActive && --left > 0) return;
+      clearInterval(timer);
+      this.signals.announceDue();
+    }, WATCH_MS);
+    timer.unref();
+  }
+}

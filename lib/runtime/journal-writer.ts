@@ -1,0 +1,81 @@
+import { Injectable, Logger } from '@nestjs/common';
+import {
+  RunStore,
+  type AdvanceCommit,
+  type CommitResult,
+  type Loaded,
+  type LoadRequest,
+  type StepCommit,
+  type Triggered,
+  type TriggerRow,
+} from '../ports/index.js';
+import { Lane } from './lane.js';
+
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** The four hot lanes of a process. Separate, so that triggers never wait behind results, nor results behind reads. */
+@Injectable()
+export class JournalWriter {
+  readonly #logger = new Logger('Workflow');
+  readonly #triggers: Lane<TriggerRow, Triggered>;
+  readonly #loads: Lane<LoadRequest, Loaded | null>;
+  readonly #commits: Lane<AdvanceCommit, CommitResult>;
+  readonly #answers: Lane<StepCommit, CommitResult>;
+
+  constructor(store: RunStore) {
+    const common = {
+      fault: (error: unknown) => store.fault(error),
+      maxBytes: MAX_BYTES,
+      pause: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+      onTransient: (error: unknown, tries: number) => this.#report(error, tries),
+    };
+    this.#triggers = new Lane({
+      ...common,
+      maxItems: 500,
+      sizeOf: (row) => row.payload.length,
+      flush: (rows) => store.trigger(rows),
+    });
+    this.#loads = new Lane({ ...common, maxItems: 200, flush: (requests) => store.load(requests) });
+    this.#commits = new Lane({
+      ...common,
+      maxItems: 500,
+      sizeOf: sizeOfCommit,
+      flush: (commits) => store.commit(commits),
+    });
+    this.#answers = new Lane({
+      ...common,
+      maxItems: 500,
+      sizeOf: (commit) => sizeOfAnswer(commit.row.answer),
+      flush: (commits) => store.answer(commits),
+    });
+  }
+
+  trigger(row: TriggerRow): Promise<Triggered> {
+    return this.#triggers.add(row);
+  }
+  load(request: LoadRequest): Promise<Loaded | null> {
+    return this.#loads.add(request);
+  }
+  commit(commit: AdvanceCommit): Promise<CommitResult> {
+    return this.#commits.add(commit);
+  }
+  answer(commit: StepCommit): Promise<CommitResult> {
+    return this.#answers.add(commit);
+  }
+
+  #report(error: unknown, tries: number): void {
+    if (tries !== 3 && tries % 30 !== 0) return;
+    this.#logger.warn(
+      `The database does not answer (try ${tries}): ${(error as Error)?.message}. Nothing is lost; trying on.`,
+    );
+  }
+}
+
+const sizeOfAnswer = (answer: StepCommit['row']['answer']): number =>
+  answer === null ? 0 : answer.ok ? answer.value.length : answer.failure.length;
+
+function sizeOfCommit(commit: AdvanceCommit): number {
+  let bytes = 'result' in commit.next ? commit.next.result.length : 0;
+  for (const row of commit.rows) bytes += sizeOfAnswer(row.answer);
+  return bytes;
+}

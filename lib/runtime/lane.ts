@@ -1,0 +1,92 @@
+import type { StoreFault } from '../ports/index.js';
+import { WorkflowError } from '../errors/index.js';
+
+export interface LaneOptions<T, R> {
+  readonly flush: (items: readonly T[]) => Promise<readonly R[]>;
+  readonly fault: (error: unknown) => StoreFault;
+  readonly maxItems: number;
+  /** bytes an item brings into a batch */
+  readonly sizeOf?: (item: T) => number;
+  readonly maxBytes?: number;
+  /** waits before a transient failure is tried again */
+  readonly pause: (ms: number) => Promise<void>;
+  readonly onTransient?: (error: unknown, tries: number) => void;
+}
+
+interface Waiting<T, R> {
+  readonly item: T;
+  readonly resolve: (result: R) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Group commit: one flush in flight; what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
+ * A transient failure repeats the same batch unchanged (each statement is idempotent) until it is through; a value that the
+ * database refuses is found by halving, and only its own item is rejected, as WF_NOT_STORABLE.
+ */
+export class Lane<T, R> {
+  readonly #queue: Waiting<T, R>[] = [];
+  #flushing = false;
+
+  constructor(private readonly options: LaneOptions<T, R>) {}
+
+  add(item: T): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      this.#queue.push({ item, resolve, reject });
+      if (this.#flushing) return;
+      this.#flushing = true;
+      // what is asked in the same turn of the loop goes into the same statement
+      setImmediate(() => void this.#drain());
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) await this.#flush(this.#take());
+    this.#flushing = false;
+  }
+
+  #take(): Waiting<T, R>[] {
+    const { maxItems, maxBytes = Infinity, sizeOf = () => 0 } = this.options;
+    let count = 0;
+    let bytes = 0;
+    while (count < this.#queue.length && count < maxItems) {
+      bytes += sizeOf(this.#queue[count]!.item);
+      if (count > 0 && bytes > maxBytes) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #flush(batch: readonly Waiting<T, R>[]): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const results = await this.options.flush(batch.map(({ item }) => item));
+        batch.forEach(({ resolve }, i) => resolve(results[i]!));
+        return;
+      } catch (error) {
+        const fault = this.options.fault(error);
+        if (fault === 'transient') {
+          this.options.onTransient?.(error, tries);
+          await this.options.pause(Math.min(2000, 25 * 2 ** Math.min(tries, 10)));
+          continue;
+        }
+        if (fault === 'poison') return this.#isolate(batch, error);
+        for (const { reject } of batch) reject(error);
+        return;
+      }
+    }
+  }
+
+  async #isolate(batch: readonly Waiting<T, R>[], error: unknown): Promise<void> {
+    if (batch.length === 1) {
+      const said = error instanceof Error ? error.message : String(error);
+      batch[0]!.reject(
+        new WorkflowError('WF_NOT_STORABLE', `The database refused a value: ${said}`, { cause: error }),
+      );
+      return;
+    }
+    const half = batch.length >> 1;
+    await this.#flush(batch.slice(0, half));
+    await this.#flush(batch.slice(half));
+  }
+}

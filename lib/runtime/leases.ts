@@ -1,0 +1,161 @@
+import { hostname } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Clock, RunStore, type Lease } from '../ports/index.js';
+import { RuntimeConfig } from './config.js';
+import { StepRunner } from './step-runner.js';
+
+/** A lease that this process holds or works under. */
+interface Held extends Lease {
+  readonly execution: string;
+}
+
+/** Leases are in doubt when the last beat is older than this part of the lease timeout. */
+const DOUBT = 0.7;
+
+/**
+ * Says that this process lives, and knows what it holds. A process whose own beat was late starts nothing until it has beaten
+ * again, and sweeps nothing until it has beaten well for one lease timeout: it may be the one that is presumed dead.
+ */
+@Injectable()
+export class Leases {
+  readonly worker = randomUUID();
+  readonly #logger = new Logger('Workflow');
+  /** leased to this worker, and known here */
+  readonly #owned = new Map<string, Held>();
+  /** executing here, under a lease of this or of another worker */
+  readonly #executing = new Map<string, Held>();
+  /** leased to this worker in the last beat, and unknown here: a claim whose reply was lost, or one that is on its way */
+  #unknown = new Set<string>();
+  #timer: (() => void) | undefined;
+  #lastBeat = -Infinity;
+  #wellSince = Infinity;
+  #lastSweep = -Infinity;
+  #running = false;
+  #beating: Promise<void> = Promise.resolve();
+  onFreed: () => void = () => {};
+
+  constructor(
+    private readonly store: RunStore,
+    private readonly clock: Clock,
+    private readonly steps: StepRunner,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+  ) {}
+
+  /** Registers before anything is owned. */
+  async start(): Promise<void> {
+    await this.store.register(this.worker, hostname(), process.pid);
+    this.#lastBeat = this.#wellSince = this.clock.elapsed();
+    this.#running = true;
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#timer?.();
+    await this.#beating;
+    await this.store.unregister(this.worker).catch(() => {});
+  }
+
+  /** True while nothing may be started: the others may already have given our tasks away. */
+  get inDoubt(): boolean {
+    return !this.#running || this.clock.elapsed() - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT;
+  }
+
+  hold(lease: Lease, execution: string): void {
+    this.#owned.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
+  }
+
+  forget(lease: Lease): void {
+    this.#owned.delete(keyOf(lease));
+  }
+
+  executing(lease: Lease, execution: string): void {
+    this.#executing.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
+  }
+
+  executed(lease: Lease): void {
+    this.#executing.delete(keyOf(lease));
+  }
+
+  /** What this process owns and has not finished. */
+  owned(): Lease[] {
+    return [...this.#owned.values()];
+  }
+
+  /** Takes the task over from the dispatcher that delivered it. False: the lease has moved on. */
+  async adopt(lease: Lease): Promise<boolean> {
+    if (this.inDoubt || !(await this.store.adopt(lease, this.worker))) return false;
+    const held = this.#executing.get(keyOf(lease));
+    if (held) this.#owned.set(keyOf(lease), held);
+    return true;
+  }
+
+  /** One beat now; the timer calls it, and tests may. */
+  async beat(): Promise<void> {
+    const sent = this.clock.elapsed();
+    const held = new Map([...this.#executing, ...this.#owned]);
+    const { alive, leases, valid } = await this.store.beat(this.worker, [...held.values()]);
+    if (!alive) {
+      // presumed dead: everything was given away, and the fences shut our writes out
+      this.#logger.warn(
+        'This process was presumed dead by the others and starts over; its tasks were given to them.',
+      );
+      for (const one of held.values()) this.#lose(one);
+      await this.store.register(this.worker, hostname(), process.pid);
+      this.#wellSince = this.clock.elapsed();
+    } else {
+      this.#compare(held, leases, valid);
+    }
+    if (sent - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT) this.#wellSince = sent;
+    this.#lastBeat = sent;
+  }
+
+  /** Gives the tasks of silent workers to others. */
+  async sweep(): Promise<void> {
+    const { leaseTimeoutMs } = this.config;
+    if (this.inDoubt || this.clock.elapsed() - this.#wellSince < leaseTimeoutMs) return;
+    const freed = await this.store.sweep(this.worker, leaseTimeoutMs);
+    if (freed > 0) this.onFreed();
+  }
+
+  #compare(held: ReadonlyMap<string, Held>, leases: readonly Lease[], valid: readonly Lease[]): void {
+    const stillValid = new Set(valid.map(keyOf));
+    for (const [key, one] of held) if (this.#isHeld(key) && !stillValid.has(key)) this.#lose(one);
+    const unknown = leases.filter((lease) => !held.has(keyOf(lease)) && !this.#isHeld(keyOf(lease)));
+    const twice = unknown.filter((lease) => this.#unknown.has(keyOf(lease)));
+    this.#unknown = new Set(unknown.map(keyOf));
+    if (twice.length > 0) this.store.release(twice, 0).then(this.onFreed, () => {});
+  }
+
+  #isHeld(key: string): boolean {
+    return this.#owned.has(key) || this.#executing.has(key);
+  }
+
+  #lose(held: Held): void {
+    this.forget(held);
+    this.executed(held);
+    this.steps.abort(held.execution, new Error('The lease of this task was lost'));
+  }
+
+  #schedule(): void {
+    if (!this.#running) return;
+    this.#timer = this.clock.after(this.config.heartbeatMs, () => {
+      this.#beating = this.#round().finally(() => this.#schedule());
+    });
+  }
+
+  async #round(): Promise<void> {
+    try {
+      await this.beat();
+      if (this.clock.elapsed() - this.#lastSweep < this.config.leaseTimeoutMs / 4) return;
+      this.#lastSweep = this.clock.elapsed();
+      await this.sweep();
+      await this.store.expire();
+    } catch (error) {
+      this.#logger.warn(`Heartbeat failed: ${(error as Error).message}`);
+    }
+  }
+}
+
+const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;

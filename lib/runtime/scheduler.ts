@@ -1,0 +1,226 @@
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
+import {
+  Clock,
+  DeliveryError,
+  Probe,
+  RunStore,
+  type DeliveryReply,
+  type Lease,
+  type Task,
+  type Transport,
+} from '../ports/index.js';
+import { WorkflowRegistry } from '../registry/index.js';
+import { Capacity } from './capacity.js';
+import { RuntimeConfig } from './config.js';
+import { DeliveryExecutor } from './delivery-executor.js';
+import { Leases } from './leases.js';
+import { Signals } from './signals.js';
+
+/** Every so often a claim looks without a floor: a task whose transaction committed late lies below it. */
+const FLOORLESS_EVERY_MS = 1000;
+const FLOOR_SLACK_MS = 5000;
+const FIRST_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 30_000;
+
+/**
+ * The scheduler of this process. Owns delays, retries and event-wait timeouts: all of them are due times of task rows, and
+ * one timer sleeps until the earliest. Claims what is due, as much as there is capacity for, and delivers it.
+ */
+@Injectable()
+export class WorkflowScheduler {
+  readonly #logger = new Logger('Workflow');
+  #transport: Transport | undefined;
+  #timer: (() => void) | undefined;
+  #timerAt = Infinity;
+  #claiming = false;
+  #again = false;
+  #stopped = true;
+  #floor: number | null = null;
+  #floorlessAt = -Infinity;
+  #failures = 0;
+  #unsubscribe: (() => void)[] = [];
+  readonly #driving = new Set<Promise<void>>();
+
+  constructor(
+    private readonly store: RunStore,
+    private readonly registry: WorkflowRegistry,
+    private readonly leases: Leases,
+    private readonly capacity: Capacity,
+    private readonly signals: Signals,
+    private readonly clock: Clock,
+    private readonly executor: DeliveryExecutor,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+    @Optional() private readonly probe?: Probe,
+  ) {}
+
+  /** Begins to claim and deliver. */
+  start(transport: Transport): void {
+    this.#transport = transport;
+    if (!this.#stopped) return;
+    this.#stopped = false;
+    this.capacity.open(this.leases.worker, this.config.concurrency, this.registry.names(), (task, loaded) => {
+      // over HTTP the code may run in another process: there the fresh run is read as any other
+      if (this.#transport!.kind === 'in-process') this.executor.prepare(task.taskId, loaded);
+      this.#launch(task);
+    });
+    this.leases.onFreed = () => this.wake();
+    this.#unsubscribe = [
+      this.signals.on('due', () => this.wake()),
+      this.signals.onDueIn((ms) => this.#wakeIn(ms)),
+    ];
+    this.wake();
+  }
+
+  /** True once tasks are claimed here. */
+  get running(): boolean {
+    return !this.#stopped;
+  }
+
+  /** By which way deliveries go; undefined before the start. */
+  get transport(): 'http' | 'in-process' | undefined {
+    return this.#transport?.kind;
+  }
+
+  /** Tasks this process works on at the moment. */
+  get active(): number {
+    return this.capacity.used;
+  }
+
+  /** No claim from now on; what is under way goes on. */
+  stop(): void {
+    this.#stopped = true;
+    this.capacity.close();
+    this.#timer?.();
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async idle(): Promise<void> {
+    while (this.#driving.size > 0) await Promise.allSettled(this.#driving);
+  }
+
+  /** Looks for due tasks now. */
+  wake(): void {
+    if (this.#stopped) return;
+    this.#again = true;
+    if (!this.#claiming) void this.#claimAll();
+  }
+
+  async #claimAll(): Promise<void> {
+    this.#claiming = true;
+    try {
+      while (this.#again && !this.#stopped && this.capacity.free > 0 && !this.leases.inDoubt) {
+        this.#again = false;
+        await this.#claim(this.capacity.free);
+      }
+    } catch (error) {
+      this.#logger.warn(`Claiming failed, trying on: ${(error as Error).message}`);
+      this.#sleep(this.config.pollMs);
+    } finally {
+      this.#claiming = false;
+    }
+    if (this.#timer === undefined || this.leases.inDoubt) this.#sleep(this.config.pollMs);
+  }
+
+  async #claim(limit: number): Promise<void> {
+    const elapsed = this.clock.elapsed();
+    const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
+    if (floorless) this.#floorlessAt = elapsed;
+    const { tasks, now, nextDueAt } = await this.store.claim(
+      this.leases.worker,
+      this.registry.names(),
+      limit,
+      floorless ? null : this.#floor,
+    );
+    this.#floor = now - FLOOR_SLACK_MS;
+    this.capacity.take(tasks.length);
+    for (const task of tasks) this.leases.hold(task, task.execution);
+    if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
+    for (const task of tasks) this.#launch(task);
+    // a full claim may have left some; the next one goes out when a place is free
+    if (tasks.length === limit) this.#again = true;
+    this.#sleep(nextDueAt === null ? this.config.pollMs : nextDueAt - now);
+  }
+
+  /** One timer: until the next due time, at most one poll interval. */
+  #sleep(ms: number): void {
+    this.#timer?.();
+    const wait = Math.max(0, Math.min(ms, this.config.pollMs));
+    this.#timerAt = this.clock.elapsed() + wait;
+    this.#timer = this.clock.after(wait, () => this.wake());
+  }
+
+  #wakeIn(ms: number): void {
+    if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
+  }
+
+  #launch(task: Task): void {
+    const driving = this.#drive(task).finally(() => {
+      this.#driving.delete(driving);
+      this.leases.forget(task);
+      this.capacity.giveBack();
+      if (this.#again) this.wake();
+    });
+    this.#driving.add(driving);
+  }
+
+  /** Delivers a task until its run waits, ends, or goes on elsewhere. */
+  async #drive(task: Task): Promise<void> {
+    const { taskId, fence, runId, workflow, version, step } = task;
+    const delivery = { workflow, version, runId, taskId, fence, ...(step !== null && { step }) };
+    const detail = { runId, ...(step !== null && { step }) };
+    for (let seq = 0; ;) {
+      let reply: DeliveryReply;
+      try {
+        if (this.probe) await this.probe.at('delivery-sent', detail);
+        reply = await this.#transport!.deliver({ ...delivery, seq });
+        if (this.probe) await this.probe.at('reply-received', detail);
+      } catch (error) {
+        return this.#undelivered(task, error);
+      }
+      this.#failures = 0;
+      if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
+      if (reply.next === 'done') this.signals.tell('due');
+      if (reply.next === 'finished') this.signals.tell('ended');
+      // rows of another fence are not touched by this; a task that is still ours would hang until the next two beats
+      if (reply.next === 'stale') return this.#release(task, 0);
+      if (reply.next !== 'continue') return;
+      if (this.#stopped) return this.#release(task, 0);
+      seq = reply.seq;
+    }
+  }
+
+  async #undelivered(task: Task, error: unknown): Promise<void> {
+    const fate = error instanceof DeliveryError ? error.fate : 'failed';
+    const message = (error as Error).message;
+    if (fate === 'unknown') {
+      this.#logger.warn(
+        `No reply to a delivery of run ${task.runId}: ${message}. It is repeated after the lease timeout.`,
+      );
+      await this.#pause(this.config.leaseTimeoutMs);
+      return this.#release(task, 0);
+    }
+    const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.#failures++, 10));
+    if (fate === 'refused') this.#logger.error(`The endpoint refuses deliveries: ${message}`);
+    else if (!this.#stopped)
+      this.#logger.warn(
+        `Delivery of run ${task.runId} failed (${fate}), repeated in ${backoff} ms: ${message}`,
+      );
+    return this.#release(task, this.#stopped ? 0 : backoff);
+  }
+
+  async #release(lease: Lease, delayMs: number): Promise<void> {
+    try {
+      await this.store.release([lease], delayMs);
+      this.signals.noteDue(delayMs);
+    } catch {
+      // the heartbeat gives back what nobody here knows
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.clock.after(ms, resolve);
+    });
+  }
+}

@@ -1,0 +1,83 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { SignalChannel, type Signal } from '../ports/index.js';
+import { RuntimeConfig } from './config.js';
+
+/** Tells this process at once, and the others at most once in `announceMs`: NOTIFY takes a database-wide lock at commit. */
+@Injectable()
+export class Signals {
+  readonly #listeners: Record<Signal, Set<() => void>> = { due: new Set(), ended: new Set() };
+  readonly #outgoing = new Set<Signal>();
+  #timer: NodeJS.Timeout | undefined;
+  #stop: (() => Promise<void>) | undefined;
+  #sending: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly channel: SignalChannel,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+  ) {}
+
+  async start(): Promise<void> {
+    const tell = (signals: readonly Signal[]): void => signals.forEach((signal) => this.tell(signal));
+    this.#stop = await this.channel.listen(tell, () => tell(['due', 'ended']));
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#send();
+    await this.#sending;
+    await this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  on(signal: Signal, listener: () => void): () => void {
+    this.#listeners[signal].add(listener);
+    return () => this.#listeners[signal].delete(listener);
+  }
+
+  readonly #dueListeners = new Set<(inMs: number) => void>();
+
+  /** Called when a task of this process becomes due by time alone, in so many ms. */
+  onDueIn(listener: (inMs: number) => void): () => void {
+    this.#dueListeners.add(listener);
+    return () => this.#dueListeners.delete(listener);
+  }
+
+  noteDue(inMs: number): void {
+    for (const listener of this.#dueListeners) listener(inMs);
+  }
+
+  /** Only this process. */
+  tell(signal: Signal): void {
+    for (const listener of this.#listeners[signal]) listener();
+  }
+
+  announceDue(): void {
+    this.#announce('due');
+  }
+  announceEnded(): void {
+    this.#announce('ended');
+  }
+
+  /** This process knows already, or does it itself; only the others are told. */
+  announceElsewhere(signal: Signal): void {
+    this.#outgoing.add(signal);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#send();
+    }, this.config.announceMs).unref();
+  }
+
+  #announce(signal: Signal): void {
+    this.tell(signal);
+    this.announceElsewhere(signal);
+  }
+
+  #send(): void {
+    if (this.#outgoing.size === 0 || !this.#stop) return;
+    const signals = [...this.#outgoing];
+    this.#outgoing.clear();
+    // a lost signal costs one poll interval
+    this.#sending = this.channel.send(signals).catch(() => {});
+  }
+}

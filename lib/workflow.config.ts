@@ -1,0 +1,81 @@
+import { parseDuration, type Duration } from './engine/duration.js';
+import { resolveRetry } from './engine/retry.js';
+import { WorkflowError } from './errors/index.js';
+import { RuntimeConfig } from './runtime/config.js';
+import type { WorkflowModuleOptions } from './workflow.options.js';
+
+/** The one set of defaults. Durations in ms here. */
+const DEFAULTS = {
+  concurrency: 100,
+  pollMs: 1000,
+  heartbeatMs: 3000,
+  leaseTimeoutMs: 10_000,
+  shutdownGraceMs: 20_000,
+  stepsPerCall: 1,
+  maxPayloadBytes: 1024 * 1024,
+  maxSteps: 10_000,
+  activationTimeoutMs: 30_000,
+  parkLimit: 1000,
+  maxLosses: 5,
+  announceMs: 20,
+} as const;
+
+/** Applies the defaults and checks every value. @throws WorkflowError WF_INVALID_OPTIONS, WF_INVALID_DURATION */
+export function resolveConfig(
+  options: WorkflowModuleOptions,
+  overrides: Partial<RuntimeConfig> = {},
+): RuntimeConfig {
+  const worker = options.worker === false ? {} : (options.worker ?? {});
+  const { steps = {}, http = {}, transport } = options;
+  if (transport !== undefined && transport !== 'http' && transport !== 'in-process') {
+    refuse('transport', transport, "'http' or 'in-process'");
+  }
+  resolveRetry(steps);
+  if (steps.timeout !== undefined) parseDuration(steps.timeout);
+  const heartbeatMs = duration(worker.heartbeat, DEFAULTS.heartbeatMs, 'worker.heartbeat');
+  const leaseTimeoutMs = duration(worker.leaseTimeout, DEFAULTS.leaseTimeoutMs, 'worker.leaseTimeout');
+  if (leaseTimeoutMs < 3 * heartbeatMs) {
+    refuse(
+      'worker.leaseTimeout',
+      worker.leaseTimeout ?? `${leaseTimeoutMs}ms`,
+      'at least three heartbeats: one late beat must not cost the leases',
+    );
+  }
+  return {
+    worker: options.worker !== false,
+    concurrency: count(worker.concurrency, DEFAULTS.concurrency, 'worker.concurrency'),
+    pollMs: duration(worker.pollInterval, DEFAULTS.pollMs, 'worker.pollInterval'),
+    heartbeatMs,
+    leaseTimeoutMs,
+    shutdownGraceMs: duration(worker.shutdownGrace, DEFAULTS.shutdownGraceMs, 'worker.shutdownGrace', 0),
+    steps,
+    stepsPerCall: count(http.stepsPerCall, DEFAULTS.stepsPerCall, 'http.stepsPerCall'),
+    maxPayloadBytes: count(options.maxPayloadBytes, DEFAULTS.maxPayloadBytes, 'maxPayloadBytes'),
+    maxSteps: count(options.maxSteps, DEFAULTS.maxSteps, 'maxSteps'),
+    activationTimeoutMs: DEFAULTS.activationTimeoutMs,
+    parkLimit: DEFAULTS.parkLimit,
+    maxLosses: DEFAULTS.maxLosses,
+    announceMs: DEFAULTS.announceMs,
+    ...overrides,
+  };
+}
+
+function duration(value: Duration | undefined, fallback: number, name: string, least = 1): number {
+  if (value === undefined) return fallback;
+  const ms = parseDuration(value);
+  if (ms < least) refuse(name, value, `at least ${least}ms`);
+  return ms;
+}
+
+function count(value: number | undefined, fallback: number, name: string): number {
+  if (value === undefined) return fallback;
+  if (!Number.isSafeInteger(value) || value < 1) refuse(name, value, 'a whole number above zero');
+  return value;
+}
+
+function refuse(name: string, value: unknown, wanted: string): never {
+  throw new WorkflowError(
+    'WF_INVALID_OPTIONS',
+    `Option \`${name}\` is ${JSON.stringify(value) ?? String(value)}; it must be ${wanted}`,
+  );
+}

@@ -1,0 +1,184 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+} from '@nestjs/common';
+import { ApplicationConfig } from '@nestjs/core';
+import { WorkflowError } from './errors/index.js';
+import {
+  callbackPrefix,
+  callbackUrl,
+  HttpTransport,
+  InProcessTransport,
+  MessageSigner,
+  ownTarget,
+  OwnAddress,
+  type CallbackTarget,
+} from './http/index.js';
+import { Clock } from './ports/index.js';
+import { RuntimeConfig } from './runtime/config.js';
+import { DeliveryExecutor } from './runtime/delivery-executor.js';
+import { LocalDeliveries } from './runtime/delivery-handlers.js';
+import { Leases } from './runtime/leases.js';
+import { RejectionGuard } from './runtime/rejection-guard.js';
+import { WorkflowScheduler } from './runtime/scheduler.js';
+import { Signals } from './runtime/signals.js';
+import { Database } from './typeorm/database.js';
+import type { WorkflowModuleOptions } from './workflow.options.js';
+import { WORKFLOW_OPTIONS, WORKFLOW_PATH } from './workflow.tokens.js';
+
+/** How long an application with a server may take from bootstrap to `listen()` before it is taken to have no server. */
+const LISTEN_PATIENCE_MS = 1000;
+const PING_AGAIN_MS = 5000;
+
+/** Starts the runtime when the application has bootstrapped, chooses the transport, and drains on shutdown. */
+@Injectable()
+export class WorkflowLifecycle
+  implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  readonly #logger = new Logger('Workflow');
+  #http: HttpTransport | undefined;
+  #uninstall: () => void = () => {};
+  #stopped = false;
+  #callOff: () => void = () => {};
+  #choosing: Promise<void> = Promise.resolve();
+
+  constructor(
+    @Inject(WORKFLOW_OPTIONS) private readonly options: WorkflowModuleOptions,
+    @Inject(WORKFLOW_PATH) private readonly path: string,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+    @Inject(ApplicationConfig) private readonly application: ApplicationConfig,
+    private readonly scheduler: WorkflowScheduler,
+    private readonly executor: DeliveryExecutor,
+    private readonly local: LocalDeliveries,
+    private readonly leases: Leases,
+    private readonly signals: Signals,
+    private readonly address: OwnAddress,
+    private readonly signer: MessageSigner,
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.#uninstall = RejectionGuard.install();
+    await this.leases.start();
+    await this.signals.start();
+    if (!this.config.worker) return;
+    if (this.options.transport === 'in-process') this.#startInProcess();
+    else this.#choosing = this.#choose();
+  }
+
+  /** HTTP still answers: nothing new is claimed, what runs goes on. */
+  onModuleDestroy(): void {
+    this.#stopped = true;
+    this.#callOff();
+    this.scheduler.stop();
+  }
+
+  /** The server still takes callbacks here; when this is over it closes. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.onModuleDestroy();
+    await this.#choosing;
+    await this.#drain();
+    await this.signals.stop().catch(() => {});
+    await this.leases.stop();
+    await this.#http?.close();
+    this.#uninstall();
+  }
+
+  /** Before TypeORM closes the pool. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.database.close();
+  }
+
+  async #drain(): Promise<void> {
+    const started = this.clock.elapsed();
+    const grace = this.config.shutdownGraceMs;
+    let callOff = (): void => {};
+    const patience = new Promise<void>((resolve) => {
+      callOff = this.clock.after(grace, resolve);
+    });
+    await Promise.race([this.scheduler.idle(), patience]);
+    callOff();
+    await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
+    await this.scheduler.idle();
+  }
+
+  #startInProcess(): void {
+    if (!this.#stopped) this.scheduler.start(new InProcessTransport(this.local));
+  }
+
+  async #choose(): Promise<void> {
+    const { url } = this.options.http ?? {};
+    if (url !== undefined) return this.#useConfigured(url);
+    const listening = await this.address.whenListening(LISTEN_PATIENCE_MS);
+    if (this.#stopped) return;
+    if (listening && (await this.#useOwn())) return;
+    if (!listening) {
+      this.#logger.warn(
+        "No HTTP server is listening: steps run in-process. Say `transport: 'in-process'` if that is meant.",
+      );
+    }
+    this.#startInProcess();
+    // a server that begins to listen later takes over from then on
+    if (!listening) this.address.onListening(() => void this.#useOwn());
+  }
+
+  /** A configured URL that does not lead to this application would lose every step: nothing is claimed until it does. */
+  async #useConfigured(url: string): Promise<void> {
+    await this.address.whenListening(LISTEN_PATIENCE_MS);
+    const prefix = callbackPrefix(this.application, this.path);
+    const target: CallbackTarget = { url: callbackUrl(url, prefix, this.path) };
+    const transport = this.#transportTo(() => target);
+    while (!this.#stopped) {
+      try {
+        await transport.ping();
+        if (!this.#stopped) this.scheduler.start(transport);
+        return;
+      } catch (error) {
+        this.#logger.error(`Nothing is claimed: ${(error as Error).message}`);
+        await this.#pause(PING_AGAIN_MS);
+      }
+    }
+  }
+
+  async #useOwn(): Promise<boolean> {
+    const prefix = callbackPrefix(this.application, this.path);
+    const transport = this.#transportTo(() => {
+      const own = this.address.current;
+      return own && ownTarget(own, prefix, this.path);
+    });
+    try {
+      await transport.ping();
+      if (!this.#stopped) this.scheduler.start(transport);
+      return true;
+    } catch (error) {
+      const said = WorkflowError.is(error) ? error.message : String(error);
+      if (!this.#stopped)
+        this.#logger.warn(`The application does not reach itself over HTTP, steps run in-process: ${said}`);
+      return false;
+    }
+  }
+
+  #transportTo(target: () => CallbackTarget | undefined): HttpTransport {
+    return (this.#http ??= new HttpTransport({
+      target,
+      signer: this.signer,
+      connections: this.config.concurrency,
+    }));
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const callOff = this.clock.after(ms, resolve);
+      this.#callOff = () => {
+        callOff();
+        resolve();
+      };
+    });
+  }
+}

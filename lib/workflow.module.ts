@@ -1,0 +1,181 @@
+import {
+  Inject,
+  Module,
+  type DynamicModule,
+  type MiddlewareConsumer,
+  type NestModule,
+  type Provider,
+} from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { getDataSourceToken } from '@nestjs/typeorm';
+import type { DataSource } from 'typeorm';
+import { WorkflowCommands, ResultWaiter, WorkflowClient } from './client/index.js';
+import { DevalueCodec } from './codec/devalue.codec.js';
+import {
+  applyCallbackMiddleware,
+  CallbackEndpoint,
+  CallbackMiddleware,
+  createCallbackController,
+  createSigningKeys,
+  MessageSigner,
+  MessageVerifier,
+  OwnAddress,
+  SigningKeys,
+} from './http/index.js';
+import { Clock, Codec, RunEffects, RunIntake, RunStore, SignalChannel } from './ports/index.js';
+import { WorkflowExplorer, WorkflowRegistry } from './registry/index.js';
+import { ActivationCache } from './runtime/activation-cache.js';
+import { ActivationFactory } from './runtime/activation-factory.js';
+import { Capacity } from './runtime/capacity.js';
+import { RuntimeConfig } from './runtime/config.js';
+import { DeliveryExecutor } from './runtime/delivery-executor.js';
+import { LocalDeliveries, RemoteDeliveries } from './runtime/delivery-handlers.js';
+import { TaskIntake } from './runtime/intake.js';
+import { JournalWriter } from './runtime/journal-writer.js';
+import { Leases } from './runtime/leases.js';
+import { WorkflowScheduler } from './runtime/scheduler.js';
+import { Signals } from './runtime/signals.js';
+import { StepRunner } from './runtime/step-runner.js';
+import { SystemClock } from './runtime/system-clock.js';
+import { Database } from './typeorm/database.js';
+import { PgSignalChannel } from './typeorm/pg-signal-channel.js';
+import { tablesOf } from './typeorm/tables.js';
+import { TypeOrmRunStore } from './typeorm/typeorm.store.js';
+import { resolveConfig } from './workflow.config.js';
+import { WorkflowLifecycle } from './workflow.lifecycle.js';
+import type { WorkflowModuleAsyncOptions } from './workflow.async-options.js';
+import type { WorkflowModuleExtras, WorkflowModuleOptions } from './workflow.options.js';
+import { persistence } from './workflow.persistence.js';
+import {
+  ConfigurableModuleClass,
+  RUNTIME_OVERRIDES,
+  WORKFLOW_DATA_SOURCE,
+  WORKFLOW_OPTIONS,
+  WORKFLOW_PATH,
+} from './workflow.tokens.js';
+
+/** Holds the options, so that the DataSource and the engine are given the same ones. */
+@Module({})
+class WorkflowOptionsModule extends ConfigurableModuleClass {}
+
+const schemaOf = (source: DataSource): string | undefined => (source.options as { schema?: string }).schema;
+
+const PROVIDERS: Provider[] = [
+  {
+    provide: RuntimeConfig,
+    inject: [WORKFLOW_OPTIONS, { token: RUNTIME_OVERRIDES, optional: true }],
+    useFactory: resolveConfig,
+  },
+  { provide: Clock, useClass: SystemClock },
+  {
+    provide: Codec,
+    inject: [RuntimeConfig],
+    useFactory: (config: RuntimeConfig) => new DevalueCodec({ maxBytes: config.maxPayloadBytes }),
+  },
+  {
+    provide: Database,
+    inject: [getDataSourceToken(WORKFLOW_DATA_SOURCE)],
+    useFactory: (source: DataSource) => new Database(source),
+  },
+  {
+    provide: RunStore,
+    inject: [Database, Clock],
+    useFactory: (database: Database, clock: Clock) =>
+      new TypeOrmRunStore(database, tablesOf(schemaOf(database.source)), clock),
+  },
+  {
+    provide: SignalChannel,
+    inject: [Database],
+    useFactory: (database: Database) => new PgSignalChannel(database, schemaOf(database.source)),
+  },
+  WorkflowRegistry,
+  WorkflowExplorer,
+  JournalWriter,
+  StepRunner,
+  Signals,
+  Leases,
+  Capacity,
+  { provide: RunIntake, useClass: TaskIntake },
+  WorkflowCommands,
+  { provide: RunEffects, useExisting: WorkflowCommands },
+  ActivationCache,
+  ActivationFactory,
+  DeliveryExecutor,
+  LocalDeliveries,
+  RemoteDeliveries,
+  WorkflowScheduler,
+  ResultWaiter,
+  WorkflowClient,
+  {
+    provide: SigningKeys,
+    inject: [WORKFLOW_OPTIONS],
+    useFactory: ({ http = {} }: WorkflowModuleOptions) => {
+      const url = http.url ?? http.publicUrl;
+      return createSigningKeys({ ...http, ...(url !== undefined && { url }) });
+    },
+  },
+  {
+    provide: MessageSigner,
+    inject: [SigningKeys],
+    useFactory: (keys: SigningKeys) => new MessageSigner(keys),
+  },
+  {
+    provide: MessageVerifier,
+    inject: [SigningKeys],
+    useFactory: (keys: SigningKeys) => new MessageVerifier(keys),
+  },
+  {
+    provide: CallbackEndpoint,
+    inject: [RemoteDeliveries, MessageVerifier, Leases],
+    useFactory: (handler: RemoteDeliveries, verifier: MessageVerifier, leases: Leases) =>
+      new CallbackEndpoint(handler, verifier, { instance: leases.worker }),
+  },
+  CallbackMiddleware,
+  OwnAddress,
+  WorkflowLifecycle,
+];
+
+const EXPORTS: NonNullable<DynamicModule['exports']> = [WorkflowClient, WorkflowScheduler, WorkflowRegistry];
+
+/**
+ * Durable workflows in the application's own PostgreSQL. Finds every provider marked @Workflow, mounts the callback
+ * controller, starts when the application has bootstrapped and drains when it shuts down.
+ */
+@Module({})
+export class WorkflowModule implements NestModule {
+  constructor(@Inject(WORKFLOW_PATH) private readonly path: string) {}
+
+  static forRoot(options: WorkflowModuleOptions & WorkflowModuleExtras = {}): DynamicModule {
+    const { path, isGlobal, dataSource, ...rest } = options;
+    const named = rest.database && 'dataSource' in rest.database ? rest.database.dataSource : dataSource;
+    return build(WorkflowOptionsModule.forRoot(rest), { path, isGlobal, dataSource: named });
+  }
+
+  static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
+    const { path, isGlobal, dataSource, ...rest } = options;
+    return build(
+      WorkflowOptionsModule.forRootAsync(rest as Parameters<typeof WorkflowOptionsModule.forRootAsync>[0]),
+      { path, isGlobal, dataSource },
+    );
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    applyCallbackMiddleware(consumer, this.path);
+  }
+}
+
+function build(
+  options: DynamicModule,
+  extras: { [K in keyof WorkflowModuleExtras]: WorkflowModuleExtras[K] | undefined },
+): DynamicModule {
+  const path = extras.path ?? 'workflow';
+  const optionsModule: DynamicModule = { ...options, exports: [WORKFLOW_OPTIONS] };
+  return {
+    module: WorkflowModule,
+    global: extras.isGlobal ?? false,
+    imports: [DiscoveryModule, optionsModule, ...persistence(optionsModule, extras.dataSource)],
+    controllers: [createCallbackController(path)],
+    providers: [{ provide: WORKFLOW_PATH, useValue: path }, ...PROVIDERS],
+    exports: EXPORTS,
+  };
+}
