@@ -45,6 +45,7 @@ describe('the endpoint answers', () => {
   it.each<[DeliveryReply, number]>([
     [{ next: 'continue', seq: 13 }, 200],
     [{ next: 'waiting' }, 200],
+    [{ next: 'waiting', dueInMs: 1500 }, 200],
     [{ next: 'finished' }, 200],
     [{ next: 'done' }, 200],
     [{ next: 'adopted' }, 202],

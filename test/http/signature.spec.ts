@@ -36,7 +36,7 @@ async function refusalOf(token: string | undefined, bytes = body): Promise<strin
     () => new Error('was accepted'),
     (e: unknown) => e,
   );
-  expect(error).toMatchObject({ code: 'WF_UNSIGNED', status: 401 });
+  expect(error).toMatchObject({ code: 'WF_UNSIGNED' });
   return (error as Error).message;
 }
 

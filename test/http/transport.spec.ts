@@ -92,6 +92,8 @@ describe('an answer of the endpoint', () => {
   it.each<[number, unknown, DeliveryReply]>([
     [200, { next: 'continue', seq: 4, more: true }, { next: 'continue', seq: 4 }],
     [200, { next: 'waiting' }, { next: 'waiting' }],
+    [200, { next: 'waiting', dueInMs: 20 }, { next: 'waiting', dueInMs: 20 }],
+    [200, { next: 'waiting', dueInMs: 'soon' }, { next: 'waiting' }],
     [200, { next: 'finished' }, { next: 'finished' }],
     [200, { next: 'done' }, { next: 'done' }],
     [202, { next: 'adopted' }, { next: 'adopted' }],
