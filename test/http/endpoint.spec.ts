@@ -24,10 +24,7 @@ let endpoint: CallbackEndpoint;
 
 beforeEach(() => {
   handler = new FakeHandler();
-  endpoint = new CallbackEndpoint(handler, new MessageVerifier(keys()), {
-    instance: 'i1',
-    bodyTimeoutMs: 100,
-  });
+  endpoint = new CallbackEndpoint(handler, new MessageVerifier(keys()), { instance: 'i1' });
 });
 
 async function send(
@@ -336,6 +333,10 @@ describe('over a socket', () => {
   }
 
   it('a half-sent body is answered 408 and its connection closed', async () => {
+    endpoint = new CallbackEndpoint(handler, new MessageVerifier(keys()), {
+      instance: 'i1',
+      bodyTimeoutMs: 100,
+    });
     socket.write(`${head('content-length: 100')}{"half":`);
     expect(await answered()).toMatch(/^HTTP\/1.1 408 .*connection: close.*not complete after 100 ms/is);
   });

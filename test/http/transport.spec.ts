@@ -40,7 +40,7 @@ afterEach(async () => {
 });
 
 function transportTo(target: CallbackTarget | undefined, connections?: number): HttpTransport {
-  const options = { signer: signer(), connections, connectTimeoutMs: 2000, pingTimeoutMs: 2000 };
+  const options = { signer: signer(), connections, connectTimeoutMs: 20_000, pingTimeoutMs: 20_000 };
   const transport = new HttpTransport({ ...options, target: () => target });
   cleanup.push(() => transport.close());
   return transport;
