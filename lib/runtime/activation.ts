@@ -116,6 +116,11 @@ export class Activation {
     return this.journal.position;
   }
 
+  /** True once the run has failed and its @OnFailure method runs: what `run` itself asked for concerns nobody any more. */
+  isAbandoned(key: string): boolean {
+    return this.#failure !== undefined && !key.startsWith(FAILURE_PREFIX);
+  }
+
   /** Commits made under the present fence. */
   get turn(): number {
     return this.#turn;
@@ -211,7 +216,7 @@ export class Activation {
   async #execute(ask: Ask, attempt: number, options: AdvanceOptions): Promise<ActivationEnd | undefined> {
     const { steps, codec, probe } = this.on;
     const before = this.journal.get(ask.key) ?? pendingRow(ask, this.time());
-    const outcome = await steps.run(this.#session, ask, attempt, this.header);
+    const outcome = await steps.run(this.#session, ask, attempt, this.header, options.lease);
     if (outcome === 'abandoned') return { next: 'lost' };
     if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
     const { row, retryAt } = stepRow({

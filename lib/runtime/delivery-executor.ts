@@ -7,11 +7,13 @@ import {
   RunStore,
   type Delivery,
   type DeliveryReply,
+  type Lease,
   type Loaded,
 } from '../ports/index.js';
 import { WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
 import { pendingRow } from '../engine/plan.js';
 import { NonRetryableError } from '../engine/errors.js';
+import { encodeFailure, toFailure } from '../engine/failure.js';
 import { workerLost, type Activation, type ActivationEnd } from './activation.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
@@ -97,6 +99,8 @@ export class DeliveryExecutor {
     callOff();
     if (this.#inFlight.size > 0) {
       this.steps.abortAll(new Error('This process is shutting down'));
+      // a database that is away must not keep the process from ending: what was not stored is repeated elsewhere
+      this.writer.giveUp();
       await Promise.allSettled(this.#inFlight.values());
     }
     this.cache.clear();
@@ -227,6 +231,7 @@ export class DeliveryExecutor {
       activation = await this.cache.build(runId, () => this.#replayed(definition, loaded));
     }
     const found = activation.find(key);
+    if (!found && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
     if (!found) {
       throw new WorkflowError(
         'WF_NON_DETERMINISM',
@@ -244,7 +249,7 @@ export class DeliveryExecutor {
             ok: false as const,
             error: new NonRetryableError(workerLost(`Step "${key}"`, loaded.lost).message),
           }
-        : await this.steps.run(found.session, found.ask, attempt, header);
+        : await this.steps.run(found.session, found.ask, attempt, header, lease);
     if (outcome === 'abandoned') return { next: 'stale' };
     if (this.probe) await this.probe.at('step-executed', { runId, step: key });
     const now = loaded.now + (this.clock.elapsed() - started);
@@ -264,6 +269,19 @@ export class DeliveryExecutor {
     if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
     this.signals.announceDue();
     return { next: 'done' };
+  }
+
+  /** The run has failed and handles its failure: a step that `run` had asked for is not executed any more. */
+  async #abandon(lease: Lease, loaded: Loaded, key: string): Promise<DeliveryReply> {
+    const before = loaded.rows.find((row) => row.key === key);
+    if (!before) return { next: 'stale' };
+    const failure = encodeFailure(
+      toFailure(new NonRetryableError('The run failed before this step was executed')),
+    );
+    const row = { ...before, answer: { ok: false as const, failure }, finishedAt: loaded.now };
+    const { execution } = loaded.header;
+    const result = await this.writer.answer({ ...lease, execution, row, retryAt: null });
+    return { next: result === 'lost' ? 'stale' : 'done' };
   }
 
   async #replayed(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {

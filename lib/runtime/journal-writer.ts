@@ -63,6 +63,11 @@ export class JournalWriter {
     return this.#answers.add(commit);
   }
 
+  /** From now on a database that does not answer is an error, and no reason to wait. */
+  giveUp(): void {
+    for (const lane of [this.#triggers, this.#loads, this.#commits, this.#answers]) lane.giveUp();
+  }
+
   #report(error: unknown, tries: number): void {
     if (tries !== 3 && tries % 30 !== 0) return;
     this.#logger.warn(

@@ -27,6 +27,7 @@ interface Waiting<T, R> {
 export class Lane<T, R> {
   readonly #queue: Waiting<T, R>[] = [];
   #flushing = false;
+  #givenUp = false;
 
   constructor(private readonly options: LaneOptions<T, R>) {}
 
@@ -38,6 +39,11 @@ export class Lane<T, R> {
       // what is asked in the same turn of the loop goes into the same statement
       setImmediate(() => void this.#drain());
     });
+  }
+
+  /** Transient failures are no longer repeated. */
+  giveUp(): void {
+    this.#givenUp = true;
   }
 
   async #drain(): Promise<void> {
@@ -65,7 +71,7 @@ export class Lane<T, R> {
         return;
       } catch (error) {
         const fault = this.options.fault(error);
-        if (fault === 'transient') {
+        if (fault === 'transient' && !this.#givenUp) {
           this.options.onTransient?.(error, tries);
           await this.options.pause(Math.min(2000, 25 * 2 ** Math.min(tries, 10)));
           continue;

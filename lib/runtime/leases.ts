@@ -135,7 +135,7 @@ export class Leases {
   #lose(held: Held): void {
     this.forget(held);
     this.executed(held);
-    this.steps.abort(held.execution, new Error('The lease of this task was lost'));
+    this.steps.abortLease(held, new Error('The lease of this task was lost'));
   }
 
   #schedule(): void {

@@ -40,6 +40,7 @@ export class WorkflowScheduler {
   #failures = 0;
   #unsubscribe: (() => void)[] = [];
   readonly #driving = new Set<Promise<void>>();
+  readonly #pauses = new Set<() => void>();
 
   constructor(
     private readonly store: RunStore,
@@ -92,6 +93,7 @@ export class WorkflowScheduler {
     this.capacity.close();
     this.#timer?.();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const cut of this.#pauses) cut();
   }
 
   /** Resolves when nothing is under way any more. */
@@ -197,8 +199,8 @@ export class WorkflowScheduler {
       this.#logger.warn(
         `No reply to a delivery of run ${task.runId}: ${message}. It is repeated after the lease timeout.`,
       );
-      await this.#pause(this.config.leaseTimeoutMs);
-      return this.#release(task, 0);
+      // at a shutdown nobody waits: the lease goes when this worker is no longer registered
+      return (await this.#pause(this.config.leaseTimeoutMs)) ? this.#release(task, 0) : undefined;
     }
     const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.#failures++, 10));
     if (fate === 'refused') this.#logger.error(`The endpoint refuses deliveries: ${message}`);
@@ -218,9 +220,18 @@ export class WorkflowScheduler {
     }
   }
 
-  #pause(ms: number): Promise<void> {
+  /** False when the scheduler was stopped meanwhile. */
+  #pause(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
-      this.clock.after(ms, resolve);
+      const callOff = this.clock.after(ms, () => end(true));
+      const cut = (): void => end(false);
+      const end = (whole: boolean): void => {
+        callOff();
+        this.#pauses.delete(cut);
+        resolve(whole);
+      };
+      this.#pauses.add(cut);
+      if (this.#stopped) cut();
     });
   }
 }

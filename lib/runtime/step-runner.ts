@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { runScope, StepContext, type RunSession } from '../authoring/index.js';
 import { StepTimeoutError } from '../engine/errors.js';
 import type { Ask, Outcome } from '../engine/replay.js';
-import { Clock, type RunHeader } from '../ports/index.js';
+import { Clock, type Lease, type RunHeader } from '../ports/index.js';
 
 /** What a step saw: its outcome, or nothing because its lease was lost and its outcome no longer counts. */
 export type StepEnd = Outcome | 'abandoned';
@@ -36,19 +36,30 @@ export const idempotencyKey = (header: RunHeader, key: string): string =>
 /** Executes the code of steps, with their time limit, and can abort what executes for a run. */
 @Injectable()
 export class StepRunner {
-  readonly #executing = new Map<string, Set<AbortController>>();
+  readonly #executing = new Set<{
+    readonly execution: string;
+    readonly lease: Lease;
+    readonly controller: AbortController;
+  }>();
 
   constructor(private readonly clock: Clock) {}
 
   /** Never throws: what the step throws is an outcome. */
-  async run(session: RunSession, ask: Ask, attempt: number, header: RunHeader): Promise<StepEnd> {
+  async run(
+    session: RunSession,
+    ask: Ask,
+    attempt: number,
+    header: RunHeader,
+    lease: Lease,
+  ): Promise<StepEnd> {
     const { execute, timeoutMs } = ask.request;
     const controller = new AbortController();
     const aborted = new Promise<'abandoned'>((resolve) => {
       controller.signal.addEventListener('abort', () => resolve('abandoned'), { once: true });
     });
     const step = new ExecutingStep(header, ask.key, attempt, controller.signal);
-    const forget = this.#remember(header.execution, controller);
+    const entry = { execution: header.execution, lease, controller };
+    this.#executing.add(entry);
     let callOff = (): void => {};
     const timedOut = new Promise<Outcome>((resolve) => {
       if (timeoutMs == null) return;
@@ -63,26 +74,24 @@ export class StepRunner {
       return await Promise.race([work, timedOut, aborted]);
     } finally {
       callOff();
-      forget();
+      this.#executing.delete(entry);
     }
   }
 
   /** Fires the signals of everything that executes for this run here; its outcomes no longer count. */
   abort(execution: string, reason: Error): void {
-    for (const controller of this.#executing.get(execution) ?? []) controller.abort(reason);
+    for (const one of this.#executing) if (one.execution === execution) one.controller.abort(reason);
+  }
+
+  /** Fires the signal of what executes under this lease, and of nothing else of its run. */
+  abortLease({ taskId, fence }: Lease, reason: Error): void {
+    for (const { lease, controller } of this.#executing) {
+      if (lease.taskId === taskId && lease.fence === fence) controller.abort(reason);
+    }
   }
 
   abortAll(reason: Error): void {
-    for (const execution of this.#executing.keys()) this.abort(execution, reason);
-  }
-
-  #remember(execution: string, controller: AbortController): () => void {
-    const all = this.#executing.get(execution) ?? new Set();
-    this.#executing.set(execution, all.add(controller));
-    return () => {
-      all.delete(controller);
-      if (all.size === 0) this.#executing.delete(execution);
-    };
+    for (const { controller } of this.#executing) controller.abort(reason);
   }
 }
 
