@@ -13,12 +13,14 @@ class ExecutingStep extends StepContext {
   readonly labels: readonly string[];
   readonly step: string;
   readonly idempotencyKey: string;
+  /** made when somebody asks for it: most steps do not, and it is the dearest object of a trivial one */
+  #controller: AbortController | undefined;
+  #fired: { readonly reason: Error } | undefined;
 
   constructor(
     header: RunHeader,
     key: string,
     readonly attempt: number,
-    readonly signal: AbortSignal,
   ) {
     super();
     this.runId = header.runId;
@@ -27,20 +29,35 @@ class ExecutingStep extends StepContext {
     this.step = key;
     this.idempotencyKey = idempotencyKey(header, key);
   }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#fired) this.#controller.abort(this.#fired.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  fire(reason: Error): void {
+    this.#fired ??= { reason };
+    this.#controller?.abort(reason);
+  }
 }
 
 /** The execution's id tells a restarted run from the one before it: their steps are not the same step. */
 export const idempotencyKey = (header: RunHeader, key: string): string =>
   `${header.runId}/${header.execution}/${key}`;
 
+interface Executing {
+  readonly execution: string;
+  readonly lease: Lease;
+  readonly abort: (reason: Error) => void;
+}
+
 /** Executes the code of steps, with their time limit, and can abort what executes for a run. */
 @Injectable()
 export class StepRunner {
-  readonly #executing = new Set<{
-    readonly execution: string;
-    readonly lease: Lease;
-    readonly controller: AbortController;
-  }>();
+  readonly #executing = new Set<Executing>();
 
   constructor(private readonly clock: Clock) {}
 
@@ -53,45 +70,52 @@ export class StepRunner {
     lease: Lease,
   ): Promise<StepEnd> {
     const { execute, timeoutMs } = ask.request;
-    const controller = new AbortController();
-    const aborted = new Promise<'abandoned'>((resolve) => {
-      controller.signal.addEventListener('abort', () => resolve('abandoned'), { once: true });
+    const step = new ExecutingStep(header, ask.key, attempt);
+    let interrupt: (end: StepEnd) => void;
+    const interrupted = new Promise<StepEnd>((resolve) => {
+      interrupt = resolve;
     });
-    const step = new ExecutingStep(header, ask.key, attempt, controller.signal);
-    const entry = { execution: header.execution, lease, controller };
+    const end = (outcome: StepEnd, reason: Error): void => {
+      interrupt(outcome);
+      step.fire(reason);
+    };
+    const entry: Executing = {
+      execution: header.execution,
+      lease,
+      abort: (reason) => end('abandoned', reason),
+    };
     this.#executing.add(entry);
-    let callOff = (): void => {};
-    const timedOut = new Promise<Outcome>((resolve) => {
-      if (timeoutMs == null) return;
-      callOff = this.clock.after(timeoutMs, () => {
-        const error = new StepTimeoutError(ask.key, timeoutMs);
-        resolve({ ok: false, error });
-        controller.abort(error);
-      });
-    });
+    const callOff = timeoutMs == null ? undefined : this.#limit(ask.key, timeoutMs, end);
     const work = runScope.run({ session, step }, () => settle(() => execute!(step)));
     try {
-      return await Promise.race([work, timedOut, aborted]);
+      return await Promise.race([work, interrupted]);
     } finally {
-      callOff();
+      callOff?.();
       this.#executing.delete(entry);
     }
   }
 
   /** Fires the signals of everything that executes for this run here; its outcomes no longer count. */
   abort(execution: string, reason: Error): void {
-    for (const one of this.#executing) if (one.execution === execution) one.controller.abort(reason);
+    for (const one of this.#executing) if (one.execution === execution) one.abort(reason);
   }
 
   /** Fires the signal of what executes under this lease, and of nothing else of its run. */
   abortLease({ taskId, fence }: Lease, reason: Error): void {
-    for (const { lease, controller } of this.#executing) {
-      if (lease.taskId === taskId && lease.fence === fence) controller.abort(reason);
+    for (const { lease, abort } of this.#executing) {
+      if (lease.taskId === taskId && lease.fence === fence) abort(reason);
     }
   }
 
   abortAll(reason: Error): void {
-    for (const { controller } of this.#executing) controller.abort(reason);
+    for (const { abort } of this.#executing) abort(reason);
+  }
+
+  #limit(key: string, timeoutMs: number, end: (outcome: StepEnd, reason: Error) => void): () => void {
+    return this.clock.after(timeoutMs, () => {
+      const error = new StepTimeoutError(key, timeoutMs);
+      end({ ok: false, error }, error);
+    });
   }
 }
 
