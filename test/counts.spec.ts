@@ -1,0 +1,294 @@
+import { Injectable, type INestApplication } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import {
+  Step,
+  Workflow,
+  WorkflowClient,
+  WorkflowContext,
+  WorkflowModule,
+  WorkflowScheduler,
+  type WorkflowModuleOptions,
+} from 'nestjs-workflow';
+import { Clock, RunIntake, SignalChannel } from '../lib/ports/index.js';
+import { Database } from '../lib/typeorm/database.js';
+import { DATABASES, type TestDatabase } from './support/databases.js';
+
+const STEPS = 10;
+
+@Injectable()
+class Work {
+  arrived = 0;
+  #open: () => void = () => {};
+  readonly #all = new Promise<void>((resolve) => (this.#open = resolve));
+
+  @Step() async one(n: number): Promise<number> {
+    return n + 1;
+  }
+
+  /** Ends when all have begun. */
+  @Step() async together(n: number): Promise<number> {
+    if (++this.arrived === STEPS) this.#open();
+    await this.#all;
+    return n;
+  }
+}
+
+@Workflow({ name: 'in-a-row' })
+class InARow {
+  constructor(private readonly work: Work) {}
+  async run(): Promise<number> {
+    let n = 0;
+    while (n < STEPS) n = await this.work.one(n);
+    return n;
+  }
+}
+
+@Workflow({ name: 'side-by-side' })
+class SideBySide {
+  constructor(private readonly work: Work) {}
+  async run(_ctx: WorkflowContext<void>): Promise<number> {
+    const all = await Promise.all(Array.from({ length: STEPS }, (_, n) => this.work.together(n)));
+    return all.length;
+  }
+}
+
+/** So long that no beat and no poll falls into what is counted. */
+const QUIET = { pollInterval: '1h', heartbeat: '1h', leaseTimeout: '3h' } as const;
+
+/** Time that stands still until a test moves it, timer by timer. */
+class TickedClock extends Clock {
+  #now = 0;
+  #timers: { at: number; callback: () => void }[] = [];
+  sqlNow(): null {
+    return null;
+  }
+  elapsed(): number {
+    return this.#now;
+  }
+  after(ms: number, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, callback };
+    this.#timers.push(timer);
+    return () => void (this.#timers = this.#timers.filter((other) => other !== timer));
+  }
+  /** Fires every timer of so much time, each when what the one before has begun is over. */
+  async pass(ms: number, settled: () => Promise<void>): Promise<void> {
+    const end = this.#now + ms;
+    for (;;) {
+      const next = this.#timers.filter(({ at }) => at <= end).toSorted((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      this.#timers = this.#timers.filter((other) => other !== next);
+      this.#now = Math.max(this.#now, next.at);
+      next.callback();
+      await settled();
+    }
+    this.#now = end;
+  }
+}
+
+/** What a process sends to its database, by the names of the statements. */
+class Counter {
+  readonly #pending = new Set<Promise<unknown>>();
+  #counts: Record<string, number> = {};
+
+  constructor(
+    private readonly database: Database,
+    channel: SignalChannel,
+  ) {
+    database.onQuery = (name) => (this.#counts[name] = (this.#counts[name] ?? 0) + 1);
+    const query = database.query.bind(database);
+    vi.spyOn(database, 'query').mockImplementation((...args) => this.#track(query(...args)));
+    const send = channel.send.bind(channel);
+    vi.spyOn(channel, 'send').mockImplementation((signals) => {
+      const sent = this.#track(send(signals));
+      for (const heard of this.#onSent.splice(0)) void sent.then(heard);
+      return sent;
+    });
+  }
+
+  readonly #onSent: (() => void)[] = [];
+
+  /** The next coalesced NOTIFY, committed. */
+  nextSignal(): Promise<void> {
+    return new Promise((resolve) => this.#onSent.push(resolve));
+  }
+
+  /** Counts since the last time it was asked. */
+  take(): Record<string, number> {
+    const counts = this.#counts;
+    this.#counts = {};
+    return counts;
+  }
+
+  /** Nothing is under way, and nothing follows from what was. */
+  async settled(): Promise<void> {
+    for (let quiet = 0; quiet < 3; quiet++) {
+      if (this.#pending.size > 0) quiet = 0;
+      await Promise.allSettled(this.#pending);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /**
+   * Transactions so far, as the server counts them: `begun` on this connection (the pool here has one), and `wrote`: those of
+   * the whole server that were given an id, because they wrote.
+   */
+  async transactions(): Promise<{ begun: number; wrote: number }> {
+    const [row] = (await this.database.source.query(`
+      select virtualtransaction as begun, pg_snapshot_xmax(pg_current_snapshot())::text as wrote
+      from pg_locks where pid = pg_backend_pid() limit 1`)) as { begun: string; wrote: string }[];
+    return { begun: Number(row!.begun.split('/')[1]), wrote: Number(row!.wrote) };
+  }
+
+  /** Rows of a table that were inserted, updated or deleted so far. */
+  async rowWrites(table: string): Promise<number> {
+    const { source } = this.database;
+    await source.query('select pg_stat_force_next_flush()');
+    const [row] = (await source.query(
+      'select n_tup_ins + n_tup_upd + n_tup_del as writes from pg_stat_user_tables where relname = $1',
+      [table],
+    )) as { writes: string }[];
+    return Number(row!.writes);
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    const forget = (): void => void this.#pending.delete(work);
+    work.then(forget, forget);
+    return work;
+  }
+}
+
+/** Of one connection, so that the server's own count of it is complete. PGlite has one session anyway. */
+const oneConnection = (database: TestDatabase): WorkflowModuleOptions['database'] =>
+  database.url === undefined
+    ? database.options
+    : { type: 'postgres' as const, url: database.url, poolSize: 1 };
+
+describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
+  let app: INestApplication;
+  let database: TestDatabase;
+
+  async function start(options: WorkflowModuleOptions, clock?: Clock): Promise<Counter> {
+    database = await create();
+    const builder = Test.createTestingModule({
+      imports: [WorkflowModule.forRoot({ database: oneConnection(database), worker: QUIET, ...options })],
+      providers: [InARow, SideBySide, Work],
+    });
+    if (clock) builder.overrideProvider(Clock).useValue(clock);
+    app = (await builder.compile()).createNestApplication({ logger: ['error'] });
+    if (options.transport === 'in-process') await app.init();
+    else await app.listen(0, '127.0.0.1');
+    await vi.waitFor(() => expect(app.get(WorkflowScheduler).running).toBe(true));
+    const counter = new Counter(app.get(Database), app.get(SignalChannel));
+    await counter.settled();
+    counter.take();
+    return counter;
+  }
+
+  afterEach(async () => {
+    await app.close();
+    await database.dispose();
+  });
+
+  /** A run from its trigger to the NOTIFY that tells of its end. */
+  async function lone(counter: Counter) {
+    const before = await counter.transactions();
+    const told = counter.nextSignal();
+    await app.get(WorkflowClient).trigger(InARow, undefined);
+    await told;
+    await app.get(WorkflowScheduler).idle();
+    await counter.settled();
+    const counts = counter.take();
+    const after = await counter.transactions();
+    // the transaction that asks is one of those begun
+    return {
+      counts,
+      begun: after.begun - before.begun - 1,
+      wrote: alone ? after.wrote - before.wrote : null,
+    };
+  }
+
+  /** PGlite is this test's own; others use the PostgreSQL server meanwhile, and `begun` is the bound of what wrote there. */
+  const alone = name === 'pglite';
+  /** The listener of PGlite shares its only session, and reads what was notified in a transaction of its own. */
+  const heard = alone ? 1 : 0;
+
+  it('a lone run of 10 steps in-process: the trigger, a flush a step, the last one with the end, one notify', async () => {
+    const counter = await start({ transport: 'in-process' });
+    for (const _ of ['first', 'with prepared statements']) {
+      const { counts, begun, wrote } = await lone(counter);
+      expect(counts).toEqual({ workflow_trigger: 1, workflow_commit: STEPS, workflow_notify: 1 });
+      expect(begun).toBe(12 + heard);
+      expect(wrote).toBe(alone ? 12 : null);
+    }
+  });
+
+  it('the same over HTTP: each of the 10 calls reads once more, and writes no more', async () => {
+    const counter = await start({ transport: 'http' });
+    for (const _ of ['first', 'with prepared statements']) {
+      const { counts, begun, wrote } = await lone(counter);
+      expect(counts).toEqual({
+        workflow_trigger: 1,
+        workflow_load: STEPS,
+        workflow_commit: STEPS,
+        workflow_notify: 1,
+      });
+      expect(begun).toBe(22 + heard);
+      expect(wrote).toBe(alone ? 12 : null);
+    }
+  });
+
+  it('10 steps side by side in-process: one statement for all of them at each hop', async () => {
+    const counter = await start({ transport: 'in-process' });
+    const scheduler = app.get(WorkflowScheduler);
+    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+    await app.get(WorkflowClient).trigger(SideBySide, undefined);
+    await ended;
+    await scheduler.idle();
+    await counter.settled();
+    const { workflow_claim: claims = 0, workflow_notify: notifies = 0, ...counts } = counter.take();
+    expect(counts).toEqual({
+      workflow_trigger: 1,
+      // the 10 step tasks; then the answers with the end
+      workflow_commit: 2,
+      // for the 10 step tasks together; then for the run
+      workflow_load: 2,
+      workflow_answer: 1,
+    });
+    // one finds the steps, one the run. Each of the 10 answers and replies wakes the scheduler as well: while a claim is under
+    // way all of them together ask for one more, so once after the answers, once after their replies
+    expect(claims).toBeGreaterThanOrEqual(2);
+    expect(claims).toBeLessThanOrEqual(4);
+    // at most one in 20 ms: after the tasks, after the answers, after the end
+    expect(notifies).toBeLessThanOrEqual(3);
+  });
+
+  if (alone)
+    it('and three row writes in two tables for each of them', async () => {
+      const counter = await start({ transport: 'in-process' });
+      const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+      await app.get(WorkflowClient).trigger(SideBySide, undefined);
+      await ended;
+      await counter.settled();
+      // the tasks of the steps: inserted, claimed, deleted; that of the run: inserted, suspended, woken, claimed, deleted
+      expect(await counter.rowWrites('workflow_task')).toBe(3 * STEPS + 5);
+      // pending, answered, journaled
+      expect(await counter.rowWrites('workflow_step')).toBe(3 * STEPS);
+    });
+
+  it('an idle process: one claim a poll; one beat, one sweep and one expiry a heartbeat', async () => {
+    const clock = new TickedClock();
+    const counter = await start({ transport: 'in-process', worker: {} }, clock);
+    // until it has beaten well for a lease timeout it sweeps nothing
+    await clock.pass(12_000, () => counter.settled());
+    counter.take();
+    await clock.pass(60_000, () => counter.settled());
+    expect(counter.take()).toEqual({
+      workflow_claim: 60,
+      workflow_beat: 20,
+      workflow_sweep: 20,
+      workflow_expire: 20,
+    });
+  });
+});
