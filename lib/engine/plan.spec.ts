@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import { Journal, type JournalRow } from './journal.js';
+import { isExecutable, mismatchIn, pendingRow, planFor } from './plan.js';
+import type { Ask, Request } from './replay.js';
+
+const NOW = 1000;
+let order = 0;
+const ask = (key: string, request: Partial<Request>): Ask => ({
+  key,
+  order: order++,
+  request: { kind: 'step', name: key, ...request },
+});
+const step = (key: string): Ask => ask(key, { execute: () => 1 });
+const sleep = (key: string, ms: number): Ask => ask(key, { kind: 'sleep', sleep: { ms } });
+const wait = (key: string, timeoutMs?: number | null): Ask =>
+  ask(key, { kind: 'wait', event: 'paid', ...(timeoutMs !== undefined && { timeoutMs }) });
+
+/** A journal in which these asks were recorded at NOW. */
+function recorded(asks: readonly Ask[], more: Partial<JournalRow> = {}): Journal {
+  const journal = new Journal();
+  journal.merge(
+    asks.map((one) => ({ ...pendingRow(one, NOW), ...more })),
+    [],
+  );
+  return journal;
+}
+
+describe('a first row', () => {
+  it('says what is waited for, and since when', () => {
+    expect(pendingRow(ask('pay', { name: 'Pay.capture', digest: 'd1' }), NOW)).toEqual({
+      key: 'pay',
+      name: 'Pay.capture',
+      kind: 'step',
+      state: 'pending',
+      position: null,
+      answer: null,
+      attempts: 0,
+      askedAt: NOW,
+      finishedAt: null,
+      wakeAt: null,
+      event: null,
+      eventId: null,
+      dispatched: false,
+      digest: 'd1',
+    });
+  });
+
+  it.each<[string, Ask, number | null]>([
+    ['of a sleep wakes so much later', sleep('s', 50), 1050],
+    ['of a sleep until a moment wakes then', ask('s', { kind: 'sleep', sleep: { until: 7 } }), 7],
+    ['of a wait with a timeout wakes then', wait('w', 20), 1020],
+    ['of a wait with a timeout of nothing wakes at once', wait('w', 0), 1000],
+    ['of a wait without one never wakes', wait('w'), null],
+    ['of a wait with none never wakes', wait('w', null), null],
+    ['of a step never wakes: its timeout is that of an attempt', ask('a', { timeoutMs: 5 }), null],
+  ])('%s', (_, one, wakeAt) => expect(pendingRow(one, NOW).wakeAt).toBe(wakeAt));
+
+  it('of a wait carries its event', () => expect(pendingRow(wait('w'), NOW).event).toBe('paid'));
+});
+
+it('steps are executable, waits are not', () => {
+  expect([step('a'), sleep('s', 1), wait('w')].map(isExecutable)).toEqual([true, false, false]);
+});
+
+describe('one step and nothing else outstanding', () => {
+  const only = step('a');
+
+  it('is executed here, the first time', () => {
+    expect(planFor(new Journal(), [only], NOW)).toEqual({ do: 'execute', ask: only, attempt: 1 });
+  });
+
+  it('is executed again once its backoff is over, and counts its attempts', () => {
+    const journal = recorded([only], { attempts: 2, wakeAt: NOW });
+    expect(planFor(journal, [only], NOW)).toEqual({ do: 'execute', ask: only, attempt: 3 });
+    const lost = recorded([only], { attempts: 1 });
+    expect(planFor(lost, [only], NOW)).toEqual({ do: 'execute', ask: only, attempt: 2 });
+  });
+
+  it('holds nothing while its backoff lasts', () => {
+    const journal = recorded([only], { attempts: 1, wakeAt: NOW + 1 });
+    expect(planFor(journal, [only], NOW)).toEqual({ do: 'suspend', dispatch: [], dueAt: NOW + 1 });
+  });
+
+  it('that is a task already is left to its task, whose backoff is its own', () => {
+    const journal = recorded([only], { dispatched: true, wakeAt: NOW - 1 });
+    expect(planFor(journal, [only], NOW)).toEqual({ do: 'suspend', dispatch: [], dueAt: null });
+  });
+});
+
+describe('more than one thing outstanding', () => {
+  it('parallel steps become tasks, in the order asked', () => {
+    const asks = [step('a'), step('b')];
+    const plan = planFor(new Journal(), asks, NOW);
+    expect(plan).toEqual({
+      do: 'suspend',
+      dispatch: asks.map((one) => ({ ...pendingRow(one, NOW), dispatched: true })),
+      dueAt: null,
+    });
+  });
+
+  it('a step beside a sleep becomes a task, and the sleep says when the run is due', () => {
+    const [a, s] = [step('a'), sleep('s', 50)];
+    expect(planFor(recorded([s]), [a, s], NOW)).toEqual({
+      do: 'suspend',
+      dispatch: [{ ...pendingRow(a, NOW), dispatched: true }],
+      dueAt: NOW + 50,
+    });
+  });
+
+  it('the earliest of all waits counts, also when it comes last', () => {
+    const asks = [sleep('s', 50), wait('w', 70), wait('forever'), sleep('t', 10)];
+    expect(planFor(recorded(asks), asks, NOW)).toEqual({ do: 'suspend', dispatch: [], dueAt: NOW + 10 });
+  });
+
+  it('a step that is a task already does not become one again', () => {
+    const asks = [step('a'), step('b')];
+    const plan = planFor(recorded(asks, { dispatched: true }), asks, NOW);
+    expect(plan).toEqual({ do: 'suspend', dispatch: [], dueAt: null });
+  });
+
+  it('a step in backoff that is joined by another ask keeps its attempts and its moment', () => {
+    const [a, w] = [step('a'), wait('w')];
+    const journal = recorded([a], { attempts: 2, wakeAt: NOW + 9 });
+    expect(planFor(journal, [a, w], NOW)).toMatchObject({
+      dispatch: [{ key: 'a', attempts: 2, wakeAt: NOW + 9, dispatched: true }],
+      dueAt: null,
+    });
+  });
+});
+
+it('one wait alone is only waited for', () => {
+  const w = wait('w');
+  expect(planFor(recorded([w]), [w], NOW)).toEqual({ do: 'suspend', dispatch: [], dueAt: null });
+});
+
+it('code that asks for nothing is listened to', () => {
+  expect(planFor(new Journal(), [], NOW)).toEqual({ do: 'listen' });
+});
+
+describe('a key that comes back as another kind', () => {
+  it('is named with both kinds', () => {
+    const journal = recorded([sleep('a', 1)]);
+    const error = mismatchIn(journal, [step('new'), step('a')], 'r1');
+    expect(error).toMatchObject({ code: 'WF_NON_DETERMINISM', step: 'a', recorded: 'sleep', asked: 'step' });
+  });
+
+  it('is not what a fitting or a new call is', () => {
+    expect(mismatchIn(recorded([step('a')]), [step('a'), step('new')], 'r1')).toBeUndefined();
+  });
+});
