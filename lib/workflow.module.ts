@@ -47,7 +47,10 @@ import type { WorkflowModuleAsyncOptions } from './workflow.async-options.js';
 import type { WorkflowModuleExtras, WorkflowModuleOptions } from './workflow.options.js';
 import { persistence } from './workflow.persistence.js';
 import {
+  CLOCK_OVERRIDE,
   ConfigurableModuleClass,
+  GIVEN_OPTIONS,
+  OPTIONS_OVERRIDE,
   RUNTIME_OVERRIDES,
   WORKFLOW_DATA_SOURCE,
   WORKFLOW_OPTIONS,
@@ -58,6 +61,15 @@ import {
 @Module({})
 class WorkflowOptionsModule extends ConfigurableModuleClass {}
 
+const EFFECTIVE_OPTIONS: Provider = {
+  provide: WORKFLOW_OPTIONS,
+  inject: [GIVEN_OPTIONS, { token: OPTIONS_OVERRIDE, optional: true }],
+  useFactory: (
+    given: WorkflowModuleOptions,
+    override?: (given: WorkflowModuleOptions) => WorkflowModuleOptions,
+  ) => override?.(given) ?? given,
+};
+
 const schemaOf = (source: DataSource): string | undefined => (source.options as { schema?: string }).schema;
 
 const PROVIDERS: Provider[] = [
@@ -66,7 +78,11 @@ const PROVIDERS: Provider[] = [
     inject: [WORKFLOW_OPTIONS, { token: RUNTIME_OVERRIDES, optional: true }],
     useFactory: resolveConfig,
   },
-  { provide: Clock, useClass: SystemClock },
+  {
+    provide: Clock,
+    inject: [{ token: CLOCK_OVERRIDE, optional: true }],
+    useFactory: (clock = new SystemClock()) => clock,
+  },
   {
     provide: Codec,
     inject: [RuntimeConfig],
@@ -169,7 +185,11 @@ function build(
   extras: { [K in keyof WorkflowModuleExtras]: WorkflowModuleExtras[K] | undefined },
 ): DynamicModule {
   const path = extras.path ?? 'workflow';
-  const optionsModule: DynamicModule = { ...options, exports: [WORKFLOW_OPTIONS] };
+  const optionsModule: DynamicModule = {
+    ...options,
+    providers: [...(options.providers ?? []), EFFECTIVE_OPTIONS],
+    exports: [WORKFLOW_OPTIONS],
+  };
   return {
     module: WorkflowModule,
     global: extras.isGlobal ?? false,

@@ -10,9 +10,18 @@ export const WORKFLOW_PATH = Symbol('nestjs-workflow:path');
 /** Overrides of internal settings, for tests; nobody provides it in production. */
 export const RUNTIME_OVERRIDES = Symbol('nestjs-workflow:runtime-overrides');
 
+/** Makes the options that hold out of those that were given; the test bench alone provides it. */
+export const OPTIONS_OVERRIDE = Symbol('nestjs-workflow:options-override');
+
+/** Stands in for the system's clock; tests alone provide it. */
+export const CLOCK_OVERRIDE = Symbol('nestjs-workflow:clock-override');
+
+/** The options that hold. */
+export const WORKFLOW_OPTIONS = Symbol('nestjs-workflow:options');
+
 export const {
   ConfigurableModuleClass,
-  MODULE_OPTIONS_TOKEN: WORKFLOW_OPTIONS,
+  MODULE_OPTIONS_TOKEN: GIVEN_OPTIONS,
   OPTIONS_TYPE,
   ASYNC_OPTIONS_TYPE,
 } = new ConfigurableModuleBuilder<WorkflowModuleOptions>({ moduleName: 'Workflow' })

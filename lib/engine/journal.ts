@@ -64,6 +64,10 @@ export class Journal {
     this.inbox = inbox;
   }
 
+  get rows(): readonly JournalRow[] {
+    return [...this.#rows.values()];
+  }
+
   get(key: string): JournalRow | undefined {
     return this.#rows.get(key);
   }

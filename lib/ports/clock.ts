@@ -1,9 +1,16 @@
-/** Two questions to a clock: what SQL takes for now, and how much time has passed here. Tests set the first. */
+/**
+ * The time of runs, which is that of SQL, and the time of this process. In production both go on alike; a test sets the
+ * first, while leases, heartbeats and time limits of steps keep to the second.
+ */
 export abstract class Clock {
   /** The moment SQL uses instead of the database's own clock; null in production. */
   abstract sqlNow(): Date | null;
-  /** Monotonic ms; only differences mean something. */
+  /** Monotonic ms of this process; only differences mean something. */
   abstract elapsed(): number;
-  /** Calls back after `ms` of this clock; returns a function that calls it off. Does not keep the process alive. */
+  /** By how many ms the time of SQL has moved on, as far as that can be known without asking it. */
+  sqlElapsed(): number {
+    return this.elapsed();
+  }
+  /** Calls back after `ms` of the time of this process; returns a function that calls it off. Does not keep the process alive. */
   abstract after(ms: number, callback: () => void): () => void;
 }

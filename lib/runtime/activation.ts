@@ -99,12 +99,13 @@ export class Activation {
     private readonly definition: WorkflowDefinition,
     private readonly handler: WorkflowHandler<any, any>,
     loaded: Loaded,
+    replayed = loaded.rows.length > 0 || loaded.header.attempt > 1,
   ) {
     this.header = loaded.header;
-    this.#live = loaded.rows.length === 0 && loaded.header.attempt === 1;
+    this.#live = !replayed;
     this.#lastEntryAt = loaded.header.createdAt;
     this.#loaded = loaded;
-    this.#loadedAt = on.clock.elapsed();
+    this.#loadedAt = on.clock.sqlElapsed();
     this.#turn = loaded.turn;
     this.journal.merge(loaded.rows, loaded.inbox);
     const recorded = this.journal.get(FAILURE_KEY)?.answer;
@@ -129,7 +130,7 @@ export class Activation {
   /** Takes in a later load of the same run: the parked code goes on from there. */
   refresh(loaded: Loaded): void {
     this.#loaded = loaded;
-    this.#loadedAt = this.on.clock.elapsed();
+    this.#loadedAt = this.on.clock.sqlElapsed();
     this.#turn = loaded.turn;
     this.#gathered = this.#dueNow = false;
     this.#state = 'active';
@@ -157,6 +158,20 @@ export class Activation {
     await this.#deliverAll();
   }
 
+  /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
+  get standing(): Pick<Replay, 'outcome' | 'cancelled'> & { readonly open: readonly Ask[] } {
+    const { outcome, cancelled } = this.#replay;
+    return { open: this.#replay.open(), outcome, cancelled };
+  }
+
+  /** The same code once more, answered from this journal: to be compared with this one, never to be advanced. */
+  async shadow(): Promise<Activation> {
+    const loaded: Loaded = { ...this.#loaded, header: this.header, rows: this.journal.rows, inbox: [] };
+    const shadow = new Activation(this.on, this.definition, this.handler, loaded, true);
+    await shadow.replayOnly();
+    return shadow;
+  }
+
   /** The open call with this key, to be executed as a step task. */
   find(key: string): { ask: Ask; session: ActivationSession } | undefined {
     const ask = this.#replay.find(key);
@@ -165,7 +180,7 @@ export class Activation {
 
   /** ms of the database's clock, as far as it can be known here. */
   time(): number {
-    return this.#loaded.now + (this.on.clock.elapsed() - this.#loadedAt);
+    return this.#loaded.now + (this.on.clock.sqlElapsed() - this.#loadedAt);
   }
 
   /** Goes on until the run waits, ends, or the budget is used up. */
@@ -174,17 +189,10 @@ export class Activation {
     await turn();
     for (;;) {
       await this.#deliverAll();
-      if (this.#takeArrivals()) continue;
       const replay = this.#replay;
       if (replay.cancelled) return this.#end(options, { to: 'cancelled' });
       if (replay.outcome) {
         const next = this.#settled(replay.outcome);
-        if (next === 'restarted') continue;
-        return this.#end(options, next);
-      }
-      const limit = this.#limitReached();
-      if (limit) {
-        const next = this.#failed(toFailure(limit));
         if (next === 'restarted') continue;
         return this.#end(options, next);
       }
@@ -194,8 +202,16 @@ export class Activation {
         this.#logger.error(mismatch.message);
         return this.#end(options, { to: 'suspend', dueAt: this.time() + 30_000, stuck: mismatch.message });
       }
+      // first what the code waits for by now, then what has arrived: an event goes to every open wait
+      this.#recordWaits(open);
+      if (this.#takeArrivals(open)) continue;
+      const limit = this.#limitReached();
+      if (limit) {
+        const next = this.#failed(toFailure(limit));
+        if (next === 'restarted') continue;
+        return this.#end(options, next);
+      }
       if (await this.#gather()) continue;
-      if (this.#recordWaits(open)) continue;
       const plan = planFor(this.journal, open, this.time());
       if (plan.do === 'listen') {
         await this.#listen();
@@ -358,23 +374,19 @@ export class Activation {
     return { ok: true, value: { timedOut, data: timedOut ? undefined : this.on.codec.decode(answer.value) } };
   }
 
-  #takeArrivals(): boolean {
-    const { rows, consumed } = arrivalsFor(this.journal, this.#replay.open(), this.time());
+  #takeArrivals(open: readonly Ask[]): boolean {
+    const { rows, consumed } = arrivalsFor(this.journal, open, this.time());
     for (const row of rows) this.#put(row);
     for (const id of consumed) this.#consumed.add(id);
     this.journal.consume(consumed);
     return rows.length > 0;
   }
 
-  /** Waits get their row when they are asked; true when one of them is answered already. */
-  #recordWaits(open: readonly Ask[]): boolean {
-    let isNew = false;
+  /** Waits get their row when they are asked. */
+  #recordWaits(open: readonly Ask[]): void {
     for (const ask of open) {
-      if (isExecutable(ask) || this.journal.get(ask.key)) continue;
-      this.#put(pendingRow(ask, this.time()));
-      isNew = true;
+      if (!isExecutable(ask) && !this.journal.get(ask.key)) this.#put(pendingRow(ask, this.time()));
     }
-    return isNew && this.#takeArrivals();
   }
 
   #put(row: JournalRow): void {

@@ -18,6 +18,7 @@ import { workerLost, type Activation, type ActivationEnd } from './activation.js
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
 import { RuntimeConfig } from './config.js';
+import { Inspector } from './inspector.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
@@ -55,6 +56,7 @@ export class DeliveryExecutor {
     private readonly clock: Clock,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Optional() private readonly probe?: Probe,
+    @Optional() private readonly inspector?: Inspector,
   ) {}
 
   /** A run that was inserted already leased: nothing needs to be read to start on it. */
@@ -165,6 +167,7 @@ export class DeliveryExecutor {
       this.leases.executing(lease, loaded.header.execution);
       activation = await this.#resume(definition, loaded, parked, delivery);
       end = await activation.advance({ lease, budget: mode.budget, guarded: mode.guarded, adopted });
+      if (this.inspector && end.next !== 'lost') await this.inspector.advanced(activation);
       return await this.#reply(end, activation);
     } finally {
       // what is parked must equal what is durable: after any doubt the code starts over from the journal
@@ -242,7 +245,7 @@ export class DeliveryExecutor {
     this.leases.executing(lease, header.execution);
     const before = loaded.rows.find((row) => row.key === key) ?? pendingRow(found.ask, loaded.now);
     const attempt = before.attempts + 1;
-    const started = this.clock.elapsed();
+    const started = this.clock.sqlElapsed();
     const outcome =
       loaded.lost >= this.config.maxLosses
         ? {
@@ -252,7 +255,7 @@ export class DeliveryExecutor {
         : await this.steps.run(found.session, found.ask, attempt, header, lease);
     if (outcome === 'abandoned') return { next: 'stale' };
     if (this.probe) await this.probe.at('step-executed', { runId, step: key });
-    const now = loaded.now + (this.clock.elapsed() - started);
+    const now = loaded.now + (this.clock.sqlElapsed() - started);
     const { row, retryAt } = stepRow({
       before,
       outcome,

@@ -13,6 +13,7 @@ import { WorkflowRegistry } from '../registry/index.js';
 import { Capacity } from './capacity.js';
 import { RuntimeConfig } from './config.js';
 import { DeliveryExecutor } from './delivery-executor.js';
+import { Inspector } from './inspector.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
 
@@ -33,6 +34,7 @@ export class WorkflowScheduler {
   #timer: (() => void) | undefined;
   #timerAt = Infinity;
   #claiming = false;
+  #claims: Promise<void> = Promise.resolve();
   #again = false;
   #stopped = true;
   #floor: number | null = null;
@@ -52,6 +54,7 @@ export class WorkflowScheduler {
     private readonly executor: DeliveryExecutor,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Optional() private readonly probe?: Probe,
+    @Optional() private readonly inspector?: Inspector,
   ) {}
 
   /** Begins to claim and deliver. */
@@ -96,16 +99,29 @@ export class WorkflowScheduler {
     for (const cut of this.#pauses) cut();
   }
 
+  /** Claims again after a stop, by the way it had; does nothing before the first start. */
+  resume(): void {
+    if (this.#transport) this.start(this.#transport);
+  }
+
   /** Resolves when nothing is under way any more. */
   async idle(): Promise<void> {
     while (this.#driving.size > 0) await Promise.allSettled(this.#driving);
+  }
+
+  /** As `idle`, and no claim is on its way that could bring something. */
+  async quiet(): Promise<void> {
+    do {
+      await this.#claims;
+      await this.idle();
+    } while (this.#claiming);
   }
 
   /** Looks for due tasks now. */
   wake(): void {
     if (this.#stopped) return;
     this.#again = true;
-    if (!this.#claiming) void this.#claimAll();
+    if (!this.#claiming) this.#claims = this.#claimAll();
   }
 
   async #claimAll(): Promise<void> {
@@ -193,6 +209,7 @@ export class WorkflowScheduler {
   }
 
   async #undelivered(task: Task, error: unknown): Promise<void> {
+    this.inspector?.undelivered(task, error);
     const fate = error instanceof DeliveryError ? error.fate : 'failed';
     const message = (error as Error).message;
     if (fate === 'unknown') {
