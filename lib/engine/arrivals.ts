@@ -11,33 +11,55 @@ export interface Arrivals {
 /** Text of `undefined` in no codec: a sleep and a timed-out wait have no value, and nobody decodes it. */
 export const NO_VALUE = '';
 
+interface Arrival {
+  readonly at: number;
+  readonly order: number;
+  readonly row: JournalRow;
+  readonly message: InboxMessage | undefined;
+}
+
 /**
- * Decides which open asks are answered by now: by a step task, by a message, or because their time has come.
+ * Decides which open asks are answered next: by a step task, by a message, or because their time has come.
  * An event goes to every open wait of its name; if the event and the wait's own timeout are both there, the event wins.
  * Otherwise what happened earlier comes first, and what was asked earlier among equals.
+ *
+ * An event is given only when the code has seen all that happened before it: a loop that a sleep has just sent round may
+ * wait for the event again, and the wait it left behind must not swallow it. So this is asked again after each delivery,
+ * until nothing is left.
  */
 export function arrivalsFor(journal: Journal, open: readonly Ask[], now: number): Arrivals {
-  const consumed = new Set<string>();
-  const found: { at: number; order: number; row: JournalRow }[] = [];
-  for (const ask of open) {
-    const row = journal.get(ask.key);
-    if (row === undefined) continue;
-    if (row.state === 'answered') {
-      found.push({ at: row.finishedAt!, order: ask.order, row: { ...row, state: 'journaled' } });
-      continue;
-    }
-    if (row.state === 'journaled') continue;
-    const message = row.event === null ? undefined : messageFor(journal, row.event);
-    if (message !== undefined) {
-      consumed.add(message.id);
-      found.push({ at: message.createdAt, order: ask.order, row: eventRow(row, message, now) });
-    } else if ((row.kind === 'sleep' || row.kind === 'wait') && row.wakeAt !== null && row.wakeAt <= now) {
-      found.push({ at: row.wakeAt, order: ask.order, row: timeRow(row, now) });
-    }
-  }
-  found.sort((a, b) => a.at - b.at || a.order - b.order);
+  const found = open
+    .map((ask) => arrivalOf(journal, ask, now))
+    .filter((arrival) => arrival !== undefined)
+    .sort((a, b) => a.at - b.at || a.order - b.order);
+  const message = found[0]?.message;
+  const taken = message ? found.filter((arrival) => arrival.message === message) : beforeAnyEvent(found);
   const first = journal.position + 1;
-  return { rows: found.map(({ row }, i) => ({ ...row, position: first + i })), consumed };
+  return {
+    rows: taken.map(({ row }, i) => ({ ...row, position: first + i })),
+    consumed: new Set(message && [message.id]),
+  };
+}
+
+function beforeAnyEvent(found: readonly Arrival[]): readonly Arrival[] {
+  const event = found.findIndex(({ message }) => message !== undefined);
+  return event < 0 ? found : found.slice(0, event);
+}
+
+function arrivalOf(journal: Journal, { key, order }: Ask, now: number): Arrival | undefined {
+  const row = journal.get(key);
+  if (row === undefined || row.state === 'journaled') return undefined;
+  if (row.state === 'answered') {
+    return { at: row.finishedAt!, order, row: { ...row, state: 'journaled' }, message: undefined };
+  }
+  const message = row.event === null ? undefined : messageFor(journal, row.event);
+  if (message !== undefined) {
+    return { at: message.createdAt, order, row: eventRow(row, message, now), message };
+  }
+  const timed = row.kind === 'sleep' || row.kind === 'wait';
+  return timed && row.wakeAt !== null && row.wakeAt <= now
+    ? { at: row.wakeAt, order, row: timeRow(row, now), message: undefined }
+    : undefined;
 }
 
 /** The oldest message of that event that this run has not been given yet: a kept event may be in the inbox twice. */
