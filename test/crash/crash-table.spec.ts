@@ -1,0 +1,207 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ProbePoint } from '../../lib/ports/probe.js';
+import { bundle, Child } from '../support/child.js';
+import { createFolder, createPostgres } from '../support/databases.js';
+import type { Execution, Finished, Order, Outcome, Snapshot, Started, Variant } from './protocol.js';
+
+interface Row {
+  /** the time at which the point is reached, from 1 */
+  readonly nth?: number;
+  readonly step?: string;
+  readonly variant?: Variant;
+  /** also on PGlite. Its processes boot one after the other and slowly, and what differs there is the storage alone */
+  readonly embedded?: boolean;
+}
+
+/** Where the process dies. Every hop of a run has to be named; the first row of each is the first time it is reached. */
+const TABLE: Record<ProbePoint, readonly Row[]> = {
+  triggered: [{ embedded: true }],
+  claimed: [{ embedded: true }, { nth: 3 }],
+  'delivery-sent': [{}, { nth: 3 }],
+  'delivery-received': [{}, { step: 'Steps.left' }],
+  loaded: [{}, { nth: 3 }],
+  'step-executed': [
+    { embedded: true },
+    { step: 'Steps.two' },
+    { step: 'Steps.left' },
+    { step: 'Steps.flaky', nth: 2 },
+    { step: 'onFailure/Steps.compensate', variant: 'fails' },
+  ],
+  'flush-sent': [{}, { nth: 3 }, { variant: 'waits' }],
+  'flush-durable': [{ embedded: true }, { nth: 2 }, { nth: 3 }, { nth: 4 }, { nth: 5 }, { variant: 'waits' }],
+  'answer-sent': [{}, { step: 'Steps.right' }],
+  'answer-durable': [{ embedded: true }, { step: 'Steps.right' }],
+  // the first is the one with the parallel pair; then the retry, the sleep and the wait follow
+  suspended: [{}, { nth: 2 }, { nth: 3 }, { nth: 4 }, { variant: 'waits', embedded: true }],
+  ended: [{ embedded: true }, { variant: 'fails' }],
+  'reply-sent': [{}, { nth: 3 }],
+  'reply-received': [{}, { nth: 3 }],
+};
+
+interface NamedRow extends Required<Omit<Row, 'step'>> {
+  readonly point: ProbePoint;
+  readonly step: string | undefined;
+  readonly name: string;
+}
+
+const ROWS: readonly NamedRow[] = Object.entries(TABLE).flatMap(([point, rows]) =>
+  rows.map(({ nth = 1, step, variant = 'all', embedded = false }) => {
+    const name = [point, nth > 1 && `#${nth}`, step, variant !== 'all' && `(${variant})`]
+      .filter(Boolean)
+      .join(' ');
+    return { point: point as ProbePoint, nth, step, variant, embedded, name };
+  }),
+);
+
+const OUTCOME: Record<Variant, Omit<Outcome, 'runId'>> = {
+  // one, two, left + right, the payment
+  all: { result: 12 + 102 + 1000 },
+  fails: { failed: 'declined 1114' },
+  waits: { result: 1000 },
+};
+const MUST_EXECUTE: Record<Variant, readonly string[]> = {
+  all: ['Steps.one', 'Steps.two', 'Steps.left', 'Steps.right', 'Steps.flaky', 'Steps.last'],
+  fails: [
+    'Steps.one',
+    'Steps.two',
+    'Steps.left',
+    'Steps.right',
+    'Steps.flaky',
+    'Steps.last',
+    'onFailure/Steps.compensate',
+  ],
+  waits: ['Steps.last'],
+};
+
+interface Group {
+  readonly database: 'postgres' | 'pglite folder';
+  readonly transport: Order['transport'];
+}
+const GROUPS: readonly Group[] = (['postgres', 'pglite folder'] as const).flatMap((database) =>
+  (['in-process', 'http'] as const).map((transport) => ({ database, transport })),
+);
+
+/** What became of the rows of a group. */
+interface Report {
+  readonly deaths: ReadonlyMap<string, { how: number | NodeJS.Signals; pid: number }>;
+  /** read by the process that goes on, before it claimed anything. No other one served these runs since their processes died. */
+  readonly atKill: Snapshot;
+  readonly outcomes: readonly Outcome[];
+  readonly after: Snapshot;
+  readonly executions: readonly Execution[];
+}
+
+let program: Awaited<ReturnType<typeof bundle>>;
+beforeAll(async () => {
+  program = await bundle('test/crash/children/worker.ts');
+});
+afterAll(() => program?.remove());
+
+async function crash({ database, transport }: Group, rows: readonly NamedRow[]): Promise<Report> {
+  const folder = mkdtempSync(join(tmpdir(), 'workflow-crash-'));
+  const file = join(folder, 'executions');
+  const db = await (database === 'postgres' ? createPostgres() : createFolder());
+  try {
+    if (db.folder !== undefined) await (await db.open()).destroy();
+    const order = { database: db.options, transport, file };
+    const deaths = new Map<string, { how: number | NodeJS.Signals; pid: number }>();
+    const die = async ({ name, point, step, nth, variant }: NamedRow): Promise<void> => {
+      const child = Child.start(program.file, [
+        JSON.stringify({
+          ...order,
+          serve: [name],
+          start: { workflow: name, runId: name, payload: { variant } },
+          kill: { runId: name, point, nth, ...(step !== undefined && { step }) },
+          // when it is not killed, it ends by itself
+          finish: [name],
+        } satisfies Order),
+      ]);
+      deaths.set(name, { how: await child.ended, pid: child.process.pid! });
+    };
+    const left = [...rows];
+    const oneAfterTheOther = async (): Promise<void> => {
+      for (let row = left.shift(); row; row = left.shift()) await die(row);
+    };
+    await Promise.all(Array.from({ length: db.folder === undefined ? 2 : 1 }, () => oneAfterTheOther()));
+    const names = rows.map(({ name }) => name);
+    const last = Child.start(program.file, [
+      JSON.stringify({ ...order, serve: names, finish: names } satisfies Order),
+    ]);
+    const [started, finished] = await Promise.all([
+      last.message<Started>(({ at }) => at === 'started'),
+      last.message<Finished>(({ at }) => at === 'finished'),
+    ]);
+    await last.ended;
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    const executions = lines.map((line) => JSON.parse(line) as Execution);
+    return { deaths, atKill: started.before, outcomes: finished.outcomes, after: finished.after, executions };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    await db.dispose();
+  }
+}
+
+describe.each(GROUPS)('a process that dies, on $database over $transport', (group) => {
+  const rows = group.database === 'postgres' ? ROWS : ROWS.filter(({ embedded }) => embedded);
+  let report: Report;
+  beforeAll(async () => {
+    report = await crash(group, rows);
+  }, 120_000);
+
+  it.each(rows)('at $name: another one goes on and the run ends right', ({ name, variant }) => {
+    const death = report.deaths.get(name)!;
+    expect(death.how, 'the process has died there').toBe('SIGKILL');
+
+    const { runId: _, ...outcome } = report.outcomes.find(({ runId }) => runId === name)!;
+    expect(outcome).toEqual(OUTCOME[variant]);
+
+    const executions = report.executions.filter(({ runId }) => runId === name);
+    const executed = new Set(executions.map(({ step }) => step));
+    expect([...executed].toSorted(), 'every step was executed').toEqual(MUST_EXECUTE[variant].toSorted());
+
+    const [run] = report.atKill.runs.filter(({ run_id }) => run_id === name);
+    const durable = report.atKill.steps.filter(
+      ({ execution, state }) => execution === run!.id && state !== 'pending',
+    );
+    const again = executions.filter(
+      ({ step, pid }) => pid !== death.pid && durable.some(({ key }) => key === step),
+    );
+    expect(again, 'no step with a durable answer was executed again').toEqual([]);
+
+    const ended = report.after.runs.filter(({ run_id }) => run_id === name);
+    expect(ended, 'it has ended once').toEqual([
+      { id: run!.id, run_id: name, status: variant === 'fails' ? 'failed' : 'completed' },
+    ]);
+    const left = [...report.after.tasks, ...report.after.messages];
+    expect(
+      left.filter(({ execution }) => execution === run!.id),
+      'nothing is left of it',
+    ).toEqual([]);
+  });
+
+  it('executes no step more often than there were processes and failures', () => {
+    for (const { name } of rows) {
+      const counts = new Map<string, number>();
+      for (const { runId, step, attempt } of report.executions) {
+        if (runId !== name) continue;
+        const key = `${step} attempt ${attempt}`;
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
+      expect(Math.max(...counts.values()), name).toBeLessThanOrEqual(2);
+    }
+  });
+});
+
+describe('the crash table', () => {
+  it('names every probe point', () => {
+    const file = fileURLToPath(new URL('../../lib/ports/probe.ts', import.meta.url));
+    const union = /type ProbePoint =([^;]*);/.exec(readFileSync(file, 'utf8'))![1]!;
+    const points = [...union.matchAll(/'([^']+)'/g)].map((match) => match[1]!);
+    expect(points.length).toBeGreaterThan(10);
+    expect(Object.keys(TABLE).toSorted()).toEqual(points.toSorted());
+  });
+});
