@@ -4,26 +4,27 @@ import { toJournalRow, type LoadHead, type MessageHead, type StepColumns } from 
 
 export interface LoadColumns extends StepColumns {
   tag: 'run' | 'step' | 'message';
-  task_id: string;
+  /** position of the request in the call, from 1 */
+  request: number;
   head: string | null;
   data: string | null;
 }
 
-/** Sorts the rows of the `load` statement by task. */
-export function readLoads(rows: readonly LoadColumns[]): Map<string, Loaded> {
-  const steps = new Map<string, JournalRow[]>();
-  const messages = new Map<string, InboxMessage[]>();
-  const loads = new Map<string, Loaded>();
-  const of = <T>(map: Map<string, T[]>, id: string): T[] => {
-    const known = map.get(id) ?? [];
-    map.set(id, known);
+/** Sorts the rows of the `load` statement by request. */
+export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
+  const steps = new Map<number, JournalRow[]>();
+  const messages = new Map<number, InboxMessage[]>();
+  const loads = new Map<number, Loaded>();
+  const of = <T>(map: Map<number, T[]>, request: number): T[] => {
+    const known = map.get(request) ?? [];
+    map.set(request, known);
     return known;
   };
   for (const row of rows) {
-    if (row.tag === 'step') of(steps, row.task_id).push(toJournalRow(row));
+    if (row.tag === 'step') of(steps, row.request).push(toJournalRow(row));
     else if (row.tag === 'message')
-      of(messages, row.task_id).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
-    else loads.set(row.task_id, headOf(row, of(steps, row.task_id), of(messages, row.task_id)));
+      of(messages, row.request).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
+    else loads.set(row.request, headOf(row, of(steps, row.request), of(messages, row.request)));
   }
   for (const inbox of messages.values())
     inbox.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));

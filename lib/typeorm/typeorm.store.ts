@@ -88,7 +88,7 @@ export class TypeOrmRunStore extends RunStore {
       requests.map((r) => r.position),
     ]);
     const loads = readLoads(rows);
-    return requests.map((request) => loads.get(request.taskId) ?? null);
+    return requests.map((_, i) => loads.get(i + 1) ?? null);
   }
 
   async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {

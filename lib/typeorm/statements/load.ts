@@ -8,6 +8,7 @@ const NO_STEP = `null::text as key, null::text as name, null::text as kind, null
 /**
  * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with
  * the inbox, so an arrival is either in this answer or counted later. A step task gets the journal and its own row only.
+ * Rows carry the number of their request: a lost lease and the present one of a task may come in one batch.
  * Served by the primary keys of task, run and step and by workflow_message_inbox.
  */
 export const load: Statement = {
@@ -15,23 +16,23 @@ export const load: Statement = {
   text: (t) => `
 with ${CLOCK('$1')},
 leased as materialized (
-  select k.id, k.execution, k.kind, k.step_key, k.wanted, k.turn, k.gather, k.lost, i.position
-  from unnest($2::bigint[], $3::int[], $4::int[]) as i(task_id, fence, position)
+  select i.request::int, k.execution, k.kind, k.step_key, k.wanted, k.turn, k.gather, k.lost, i.position
+  from unnest($2::bigint[], $3::int[], $4::int[]) with ordinality as i(task_id, fence, position, request)
   join ${t.task} k on k.id = i.task_id and k.fence = i.fence
   join ${t.run} r on r.id = k.execution and r.status = 'active'
 )
-select 'run' as tag, l.id as task_id,
+select 'run' as tag, l.request,
        json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
          'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
          'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
        r.payload as data, ${NO_STEP}
 from leased l join ${t.run} r on r.id = l.execution, clock c
 union all
-select 'step', l.id, null, null, ${STEP_COLUMNS}
+select 'step', l.request, null, null, ${STEP_COLUMNS}
 from leased l join ${t.step} s on s.execution = l.execution
 where case when s.state = 'journaled' then s.position > l.position else l.kind = 'advance' or s.key = l.step_key end
 union all
-select 'message', l.id,
+select 'message', l.request,
        json_build_object('id', m.id, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
        m.data, ${NO_STEP}
 from leased l join ${t.message} m on m.execution = l.execution
