@@ -4,7 +4,6 @@ import { FulfilOrder } from './fulfil-order.workflow.js';
 import type { Order, Receipt } from './order.js';
 import { Payment } from './payment.service.js';
 
-/** Errors of the library carry their HTTP status: 404 for an order nobody placed, 409 for one that was placed differently. */
 @Controller('orders')
 export class OrdersController {
   constructor(private readonly workflows: WorkflowClient) {}

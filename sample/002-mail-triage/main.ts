@@ -24,10 +24,14 @@ async function triage(options: Options): Promise<boolean> {
   const files = { evidence: join(folder, 'evidence.log'), quarantine: join(folder, 'quarantine') };
   const progress = new Progress(options.mails, options.json);
   const session = new Session(pickMails(options.mails), worker, files, progress);
-  process.once('SIGINT', () => {
-    rmSync(folder, { recursive: true, force: true });
-    process.exit(130);
-  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void worker.stop('SIGKILL').finally(() => {
+        rmSync(folder, { recursive: true, force: true });
+        process.exit(1);
+      });
+    });
+  }
   try {
     await worker.start();
     await session.run();

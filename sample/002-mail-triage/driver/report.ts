@@ -53,43 +53,38 @@ export function succeeded({ runs, completed, kills, reexecuted, lost, doubled }:
   return completed === runs && kills >= 1 && reexecuted === 0 && lost === 0 && doubled === 0;
 }
 
-export function printTables(session: Session, summary: ReturnType<typeof summarize>): void {
+export function printTables(session: Session, s: ReturnType<typeof summarize>): void {
   const triages = verdicts(session);
 
-  const mails = new Table({
-    head: ['verdict', 'mails', 'of these spam*'],
-    colAligns: ['left', 'right', 'right'],
-  });
+  const mails = table(['verdict', 'mails', 'in the spam folders of the corpus']);
   for (const [verdict, group] of groups(triages, (triage) => triage.verdict)) {
     mails.push([verdict, group.length, group.filter(({ mail }) => isSpam(mail)).length]);
   }
-  console.log(`${mails.toString()}\n* according to the folder of the corpus\n`);
+  console.log(mails.toString());
 
   const names = new Intl.DisplayNames('en', { type: 'language' });
-  const languages = new Table({ head: ['language', 'mails'], colAligns: ['left', 'right'] });
+  const languages = table(['language', 'mails']);
   for (const [code, group] of groups(triages, (triage) => triage.language).slice(0, 6)) {
     languages.push([code === 'und' ? 'too little text' : (names.of(code) ?? code), group.length]);
   }
-  console.log(`${languages.toString()}\n`);
+  console.log(languages.toString());
 
-  const s = summary;
-  const counts = new Table({
-    head: ['', '', 'counted from the file that the steps write, and from the ids the driver keeps'],
-  });
+  const early = s.interruptedMs ? `, done up to ${s.interruptedMs} ms before it` : '';
+  const counts = table(['counted', '', 'from what the steps write to a file, and the ids the driver keeps']);
   counts.push(
-    ['runs', s.runs, 'mails that were to be triaged'],
+    ['runs', s.runs, 'mails to triage'],
     ['completed', s.completed, 'runs that ended with a verdict'],
-    ['steps', s.steps, 'executions of steps that were brought to an end'],
-    ['retried', s.retried, 'further attempts after one that failed'],
-    ['kills', s.kills, 'workers that were ended by SIGKILL'],
+    ['steps', s.steps, 'step executions that were brought to an end'],
+    ['retried', s.retried, 'further attempts after a failed one'],
+    ['kills', s.kills, 'workers ended by SIGKILL, with runs in flight'],
     [
       'interrupted',
       s.interrupted,
-      `executions that a kill took away before their result was journaled${s.interruptedMs ? ` (done at most ${s.interruptedMs} ms before it)` : ''}, and that were repeated`,
+      `executions lost to the kill before they were journaled${early}: repeated`,
     ],
-    ['re-executed', s.reexecuted, 'executions of steps whose result had been journaled'],
+    ['re-executed', s.reexecuted, 'executions of a step whose result was journaled already'],
     ['lost', s.lost, 'accepted runs that never reached an end'],
-    ['doubled', s.doubled, 'runs with two verdicts, or with another end when it was read again'],
+    ['doubled', s.doubled, 'runs with two verdicts, or another end when read again'],
     ['seconds', s.seconds, 'from the first trigger to the last end'],
     ['steps/s', s.stepsPerSecond, `over all that time; ${s.stepsPerSecondBeforeKill} before the kill`],
   );
@@ -98,6 +93,12 @@ export function printTables(session: Session, summary: ReturnType<typeof summari
   const failed = [...session.ended.values()].filter((run) => run.status !== 'completed');
   for (const { runId, status, error } of failed.slice(0, 5))
     console.log(`${runId} ${status}: ${error ?? ''}`);
+}
+
+function table(head: string[]): Table.Table {
+  // no lines between the rows
+  const chars = { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' };
+  return new Table({ head, chars, colAligns: ['left', 'right', 'left'], style: { head: [], border: [] } });
 }
 
 function verdicts(session: Session): Triage[] {

@@ -46,9 +46,9 @@ export class WorkerProcess {
     await this.url;
   }
 
-  /** Lets the process drain. */
-  stop(): Promise<void> {
-    return this.end('SIGTERM');
+  /** With SIGTERM the process drains. */
+  stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    return this.end(signal);
   }
 
   /**
