@@ -7,7 +7,8 @@ import { CLOCK, toTime, type Statement } from './statement.js';
  * condition read from an unlocked snapshot would be no fence.
  *
  * `wanted` is compared on the locked row as well: what arrived since the load leaves the task due.
- * Repeated after a lost reply: rows journaled by the first try are left alone, a suspended task is suspended again.
+ * Repeated after a lost reply: rows that were journaled, answered or tried since are left alone, and no task comes back for
+ * them; a suspended task is suspended again.
  *
  * $2-$8 commits, $9-$23 journal rows, $24-$26 new step tasks, $27-$28 used-up messages.
  */
@@ -44,7 +45,7 @@ rows as (
     set state = excluded.state, position = excluded.position, value = excluded.value, failure = excluded.failure,
         attempts = excluded.attempts, finished_at = excluded.finished_at, wake_at = excluded.wake_at,
         event_id = excluded.event_id, dispatched = excluded.dispatched
-    where s.state = 'pending' or (s.state = 'answered' and excluded.state = 'journaled')
+    where (s.state = 'pending' and s.attempts <= excluded.attempts) or (s.state = 'answered' and excluded.state = 'journaled')
   returning s.execution, s.key, s.state
 ),
 tasks as (
@@ -52,6 +53,7 @@ tasks as (
   select o.execution, o.workflow, o.priority, 'step', n.key, ${toTime('n.due_ms')}
   from unnest($24::bigint[], $25::text[], $26::float8[]) as n(task_id, key, due_ms)
   join owned o using (task_id)
+  join rows r on r.execution = o.execution and r.key = n.key
   on conflict (execution, step_key) do nothing
 ),
 messages as (
