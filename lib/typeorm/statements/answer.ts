@@ -3,7 +3,8 @@ import { CLOCK, toTime, type Statement } from './statement.js';
 /**
  * The results of step tasks. Locks the step tasks and the advance tasks of their runs in order of id (as `commit` does).
  * An answered row has no position: the holder of the advance lease gives it one. The task goes; `wanted` and `due_at` of
- * the advance task rise in the same commit, so that no answer is left lying. A retry keeps the task, for later.
+ * the advance task rise in the same commit, so that no answer is left lying. A retry keeps the task, for later, with a new fence: a late copy of
+ * the delivery that has failed must not execute the next attempt.
  */
 export const answer: Statement = {
   name: 'workflow_answer',
@@ -36,7 +37,7 @@ gone as (
 ),
 again as (
   update ${t.task} k
-  set lease_owner = null, lost = 0, due_at = ${toTime('o.retry_ms')}
+  set lease_owner = null, fence = k.fence + 1, turn = 0, lost = 0, due_at = ${toTime('o.retry_ms')}
   from owned o
   where k.id = o.task_id and o.retry_ms is not null
 ),
