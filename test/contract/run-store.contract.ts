@@ -1,0 +1,36 @@
+import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
+import { arriving } from './arriving.js';
+import { ending } from './ending.js';
+import { journaling } from './journaling.js';
+import { leasing } from './leasing.js';
+import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
+import { triggering } from './triggering.js';
+
+/** What every RunStore must hold, whatever it stores in. */
+export function runStoreContract(setup: StoreSetup): void {
+  let under: StoreUnderTest;
+  let bench: Bench;
+  beforeAll(async () => {
+    under = await setup();
+  });
+  afterAll(() => under?.dispose());
+  beforeEach(() => {
+    bench = new Bench(under);
+  });
+  const current = (): Bench => bench;
+  describe('trigger', () => {
+    triggering(current);
+  });
+  describe('claim, release, adopt, beat, sweep', () => {
+    leasing(current);
+  });
+  describe('load, commit, answer', () => {
+    journaling(current);
+  });
+  describe('notify, kept events, waiters', () => {
+    arriving(current);
+  });
+  describe('cancel, find, list, journal, ended', () => {
+    ending(current);
+  });
+}
