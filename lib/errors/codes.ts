@@ -42,6 +42,7 @@ export const WORKFLOW_ERRORS = {
   WF_STALE_DELIVERY: { status: 409, remedy: 'Nothing to do: another delivery of this task has overtaken this one.' },
   WF_NOT_SERVED: { status: 421, remedy: 'Deploy the workflow and version to this instance, or route its callbacks elsewhere.' },
   WF_SHUTTING_DOWN: { status: 503, remedy: 'Try again: another instance goes on.' },
+  WF_NO_BENCH: { status: 500, remedy: 'Import WorkflowTestingModule.forRoot(), or WorkflowTestingModule.forApp() beside the module that imports WorkflowModule, and await app.init() first.' },
 } as const satisfies Record<string, { readonly status: number; readonly remedy: string }>;
 
 /** The stable name of an error; never reused for another meaning. */

@@ -1,0 +1,159 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { INestApplicationContext } from '@nestjs/common';
+import { runScope } from '../authoring/index.js';
+import { type Duration, parseDuration } from '../engine/duration.js';
+import { WorkflowError } from '../errors/index.js';
+import { RunStore } from '../ports/index.js';
+import { WorkflowRegistry } from '../registry/index.js';
+import { ActivationCache } from '../runtime/activation-cache.js';
+import { Leases } from '../runtime/leases.js';
+import { WorkflowScheduler } from '../runtime/scheduler.js';
+import { StepRunner } from '../runtime/step-runner.js';
+import { Database } from '../typeorm/database.js';
+import { BenchClock } from './bench-clock.js';
+import { ReplayInspector } from './replay-inspector.js';
+import { workloadAt } from './workload.js';
+
+/** Between two looks at what nothing in this process tells the end of: a delivery by HTTP that was adopted. */
+const LOOK_MS = 5;
+/** Every worker has been silent for longer than this. */
+const NO_TIME_AT_ALL_MS = -60_000;
+
+const benches = new WeakMap<BenchClock, WorkflowBench>();
+
+/** Moves the time of an application that uses `WorkflowTestingModule`, and waits until its workflows have done what is due. */
+export class WorkflowBench {
+  readonly #clock: BenchClock;
+  readonly #inspector: ReplayInspector;
+  readonly #scheduler: WorkflowScheduler;
+  readonly #registry: WorkflowRegistry;
+  readonly #leases: Leases;
+  readonly #steps: StepRunner;
+  readonly #cache: ActivationCache;
+  readonly #database: Database;
+  readonly #store: RunStore;
+  /** calls are done one after the other */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(app: INestApplicationContext) {
+    this.#clock = find(app, BenchClock);
+    this.#inspector = find(app, ReplayInspector);
+    this.#scheduler = find(app, WorkflowScheduler);
+    this.#registry = find(app, WorkflowRegistry);
+    this.#leases = find(app, Leases);
+    this.#steps = find(app, StepRunner);
+    this.#cache = find(app, ActivationCache);
+    this.#database = find(app, Database);
+    this.#store = find(app, RunStore);
+  }
+
+  /**
+   * The bench of an application or testing module, the same one each time.
+   * @throws WorkflowError WF_NO_BENCH when it does not use `WorkflowTestingModule`
+   */
+  static of(app: INestApplicationContext): WorkflowBench {
+    const clock = find(app, BenchClock);
+    const bench = benches.get(clock) ?? new WorkflowBench(app);
+    benches.set(clock, bench);
+    return bench;
+  }
+
+  /** The time of runs: what their sleeps, timeouts, retries and `ctx.now()` go by. It stands still between two advances. */
+  now(): Date {
+    return this.#clock.sqlNow();
+  }
+
+  /**
+   * Resolves when nothing is due at the present time of runs, and nothing is executed: each run has ended or waits for
+   * an event or a later time. Steps that take real time are waited for.
+   * @throws WorkflowError WF_NON_DETERMINISM when a `run` asked for something else when it was replayed; any error on which
+   * the engine could not go on with a run
+   */
+  untilIdle(): Promise<void> {
+    return this.#inTurn(async () => void (await this.#settle()));
+  }
+
+  /** Moves time on, and stops at each moment in between at which something is due until that is done, as in `untilIdle`. */
+  advance(by: Duration): Promise<void> {
+    const ms = parseDuration(by);
+    return this.#inTurn(async () => {
+      const target = this.#clock.now + ms;
+      for (;;) {
+        const nextAt = await this.#settle();
+        if (this.#clock.now >= target) return;
+        this.#clock.moveTo(Math.min(nextAt ?? target, target));
+      }
+    });
+  }
+
+  /**
+   * As if the process were killed at this moment and another one started: what executes is aborted and its result is lost, what
+   * is in memory is forgotten, and all goes on from the database. A step that does not heed its signal goes on in the background.
+   */
+  crashAndRestart(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#scheduler.stop();
+      await this.#loseLeases();
+      const ended = this.#scheduler.quiet().then(() => true);
+      // an activation between two steps finds out at its next flush that it is dead, and may begin one until then
+      do this.#steps.abortAll(new Error('The process was killed by the test bench'));
+      while (!(await Promise.race([ended, later()])));
+      // what was being written then was passed over
+      await this.#loseLeases();
+      this.#cache.clear();
+      this.#scheduler.resume();
+    });
+  }
+
+  /** As the sweep of another process, for which this one has never been alive. */
+  async #loseLeases(): Promise<void> {
+    await this.#store.sweep(randomUUID(), NO_TIME_AT_ALL_MS);
+    await this.#store.register(this.#leases.worker, hostname(), process.pid);
+  }
+
+  /** @returns when the next task becomes due */
+  async #settle(): Promise<number | null> {
+    for (;;) {
+      this.#scheduler.wake();
+      await this.#scheduler.quiet();
+      this.#inspector.tell();
+      const { leased, due, nextAt } = await workloadAt(
+        this.#database,
+        this.#registry.names(),
+        this.#clock.now,
+      );
+      if (leased === 0 && due === 0 && this.#scheduler.active === 0) return nextAt;
+      if (!this.#scheduler.running && this.#leases.inDoubt) {
+        throw new WorkflowError('WF_NO_BENCH', 'The application is not initialized, or was closed');
+      }
+      await later();
+    }
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const scope = runScope.getStore();
+    if (scope) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `The test bench is called inside run ${scope.session.info.runId}, and would wait for itself; call it from the test`,
+      );
+    }
+    const turn = this.#last.then(work, work);
+    this.#last = turn;
+    return turn;
+  }
+}
+
+const later = (): Promise<false> =>
+  new Promise((resolve) => {
+    setTimeout(() => resolve(false), LOOK_MS);
+  });
+
+function find<T>(app: INestApplicationContext, token: abstract new (...args: any[]) => T): T {
+  try {
+    return app.get<T>(token, { strict: false });
+  } catch (error) {
+    throw new WorkflowError('WF_NO_BENCH', 'This application has no test bench', { cause: error });
+  }
+}
