@@ -34,10 +34,8 @@ export class WorkflowCommands extends RunEffects {
     options: TriggerOptions & { manager?: EntityManager } = {},
   ): Promise<Triggered> {
     const row = this.#row(workflow, payload, options, randomUUID());
-    const triggered = options.manager
-      ? (await this.intake.triggerMany([row], options.manager))[0]!
-      : await this.intake.trigger(row);
-    return this.#same(row, triggered);
+    if (options.manager) return (await this.#all([row], options.manager))[0]!;
+    return this.#same(row, await this.intake.trigger(row));
   }
 
   async startMany(
@@ -46,9 +44,19 @@ export class WorkflowCommands extends RunEffects {
     manager?: EntityManager,
   ): Promise<Triggered[]> {
     const rows = items.map((item) => this.#row(workflow, item.payload, item, randomUUID()));
-    if (rows.length === 0) return [];
+    const byRun = new Map(rows.map((row) => [row.runId, row]));
+    for (const { runId, payload } of rows) {
+      if (byRun.get(runId)!.payload !== payload)
+        throw new WorkflowError('WF_RUN_EXISTS', `Run ${runId} is given twice, with different payloads`);
+    }
+    return rows.length === 0 ? [] : this.#all(rows, manager);
+  }
+
+  async #all(rows: readonly Omit<TriggerRow, 'owner'>[], manager?: EntityManager): Promise<Triggered[]> {
     const triggered = await this.intake.triggerMany(rows, manager);
-    return triggered.map((one, i) => this.#same(rows[i]!, one));
+    const started = triggered.flatMap((one, i) => (one ? [this.#same(rows[i]!, one)] : []));
+    if (started.length === rows.length) return started;
+    throw new WorkflowError('WF_RUN_EXISTS', 'One of the runs existed with another payload, and is gone now');
   }
 
   async send(

@@ -17,11 +17,11 @@ export abstract class RunEffects {
 export abstract class RunIntake {
   /** Inserts a run by group commit and, when this process serves the workflow and has capacity, starts it without a claim. */
   abstract trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered>;
-  /** Many at once, in one statement. With a manager: in the caller's transaction, found after its commit. */
+  /** All or none, in one statement; see `RunStore.triggerAll`. With a manager: in the caller's transaction, found after its commit. */
   abstract triggerMany(
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
-  ): Promise<Triggered[]>;
+  ): Promise<(Triggered | null)[]>;
   /** Something is due: workers here and elsewhere look at once. */
   abstract announceDue(): void;
   /** Runs have ended: those who await a result here and elsewhere look at once. */

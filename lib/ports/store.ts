@@ -164,7 +164,12 @@ export type StoreFault =
  */
 export abstract class RunStore {
   /** Inserts runs and their tasks. A run id that exists is returned as it is, `created: false`. */
-  abstract trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<Triggered[]>;
+  abstract trigger(rows: readonly TriggerRow[]): Promise<Triggered[]>;
+  /**
+   * The same for runs that belong together: when one of the ids exists with another workflow or payload, none is inserted, and
+   * null stands for those that do not exist. With a manager: in the caller's transaction.
+   */
+  abstract triggerAll(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]>;
   /** null at the index of a lease that is lost. */
   abstract load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]>;
   abstract commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]>;

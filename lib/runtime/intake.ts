@@ -44,9 +44,9 @@ export class TaskIntake extends RunIntake {
   async triggerMany(
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
-  ): Promise<Triggered[]> {
+  ): Promise<(Triggered | null)[]> {
     const unowned = rows.map((row) => ({ ...row, owner: null }));
-    const triggered = await this.store.trigger(unowned, manager);
+    const triggered = await this.store.triggerAll(unowned, manager);
     if (manager) this.#announceAfter(manager);
     else this.signals.announceDue();
     return triggered;

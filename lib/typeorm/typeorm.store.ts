@@ -48,7 +48,24 @@ export class TypeOrmRunStore extends RunStore {
     super();
   }
 
-  async trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<Triggered[]> {
+  async trigger(rows: readonly TriggerRow[]): Promise<Triggered[]> {
+    const triggered = await this.#trigger(rows, false);
+    return triggered.map((one, i) => {
+      if (!one)
+        throw new WorkflowError('WF_RUN_NOT_FOUND', `Run ${rows[i]!.runId} was replaced while it was triggered`);
+      return one;
+    });
+  }
+
+  triggerAll(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {
+    return this.#trigger(rows, true, manager);
+  }
+
+  async #trigger(
+    rows: readonly TriggerRow[],
+    allOrNone: boolean,
+    manager?: EntityManager,
+  ): Promise<(Triggered | null)[]> {
     const values = [
       this.#now(),
       rows.map((r) => r.triggerId),
@@ -61,6 +78,7 @@ export class TypeOrmRunStore extends RunStore {
       rows.map((r) => ('at' in r.due ? r.due.at : null)),
       rows.map((r) => r.deadlineInMs),
       rows.map((r) => r.owner),
+      allOrNone,
     ];
     const inserted = await this.#query<InsertedColumns>(sql.trigger, values, manager);
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
@@ -74,9 +92,7 @@ export class TypeOrmRunStore extends RunStore {
       const own = byTrigger.get(row.triggerId);
       if (own) return insertedRun(row, own);
       const other = byRun.get(row.runId);
-      if (!other)
-        throw new WorkflowError('WF_RUN_NOT_FOUND', `Run ${row.runId} was replaced while it was triggered`);
-      return existingRun(row, other);
+      return other ? existingRun(row, other) : null;
     });
   }
 

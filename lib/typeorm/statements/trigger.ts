@@ -3,6 +3,7 @@ import { CLOCK, toMs, toTime, type Statement } from './statement.js';
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
  * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
+ * $12: all or none; a run that exists with another workflow or payload keeps all the others out.
  */
 export const trigger: Statement = {
   name: 'workflow_trigger',
@@ -13,10 +14,16 @@ input as (
                        $8::float8[], $9::float8[], $10::float8[], $11::uuid[])
     as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner)
 ),
+refused as materialized (
+  select from input i join ${t.run} r on r.run_id = i.run_id and r.is_current
+  where $12::boolean and (r.workflow <> i.workflow or r.payload <> i.payload)
+  limit 1
+),
 runs as (
   insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at)
   select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms'
   from input i, clock c
+  where not exists (select from refused)
   order by i.run_id
   on conflict (run_id) where is_current do nothing
   returning id, trigger_id, deadline_at
