@@ -90,6 +90,9 @@ export interface AdvanceCommit extends Lease {
         readonly dueAt: number | null;
         readonly attempt?: number;
         readonly stuck?: string;
+        /** the run waits for events: the lease is kept until `collectKept` gives it back, so that a process that dies between
+         * the two leaves a lease that the sweep finds, and not a wait that has missed what was kept for it */
+        readonly listens?: boolean;
       }
     | { readonly to: 'completed'; readonly result: string }
     | { readonly to: 'failed'; readonly error: string }
@@ -207,8 +210,9 @@ export abstract class RunStore {
     request: NotifyRequest,
     manager?: EntityManager,
   ): Promise<{ woken: string[]; kept: boolean }>;
-  /** Copies kept events for these names into the inbox of the run; true when there were some. */
-  abstract collectKept(execution: string, events: readonly string[]): Promise<boolean>;
+  /** Copies kept events for these names into the inbox of the run, and gives back the lease of a commit that `listens`. True
+   * when there were some, or when something has arrived between that commit and this. */
+  abstract collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean>;
   abstract waiters(event: string): Promise<WaiterRecord[]>;
 
   /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. */

@@ -40,7 +40,7 @@ export interface ActivationDependencies {
 /** How one delivery ended for the run. */
 export type ActivationEnd =
   | { readonly next: 'continue' }
-  /** `dueAt`: when time alone makes the run due again */
+  /** `dueAt`: when time alone makes the run due again; with `waits` the lease is kept until kept events were looked for */
   | {
       readonly next: 'waiting';
       readonly dueAt: number | null;
@@ -91,6 +91,8 @@ export class Activation {
   readonly #ours = new Set<string>();
   #dirty = new Map<string, JournalRow>();
   #consumed = new Set<string>();
+  /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
+  readonly #listened = new Set<string>();
   #wake: () => void = () => {};
   readonly #logger = new Logger('Workflow');
 
@@ -259,14 +261,19 @@ export class Activation {
   ): Promise<ActivationEnd> {
     const deadline = this.header.deadlineAt;
     const due = deadline === null || this.#failure ? dueAt : Math.min(dueAt ?? Infinity, deadline);
-    const waits = [...this.#dirty.values()]
-      .filter((row) => row.state === 'pending' && row.event !== null)
-      .map((row) => row.event!);
+    const waits = this.#replay
+      .open()
+      .map((ask) => this.journal.get(ask.key))
+      .filter((row) => row !== undefined && row.event !== null && !this.#listened.has(row.key))
+      .map((row) => row!);
+    const listens = waits.length > 0;
     const tasks = dispatch.map((row) => ({ key: row.key, dueAt: row.wakeAt ?? this.time() }));
-    if (!(await this.#flush(options, { to: 'suspend', dueAt: due }, tasks))) return { next: 'lost' };
+    if (!(await this.#flush(options, { to: 'suspend', dueAt: due, listens }, tasks))) return { next: 'lost' };
+    for (const { key } of waits) this.#listened.add(key);
     if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
     const dispatched = this.#replay.open().filter((ask) => this.journal.get(ask.key)?.dispatched).length;
-    return { next: 'waiting', dueAt: this.#dueNow ? this.time() : due, waits, dispatched };
+    const events = waits.map(({ event }) => event!);
+    return { next: 'waiting', dueAt: this.#dueNow ? this.time() : due, waits: events, dispatched };
   }
 
   async #handOver(options: AdvanceOptions): Promise<ActivationEnd> {

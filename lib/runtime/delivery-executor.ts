@@ -166,9 +166,11 @@ export class DeliveryExecutor {
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution);
       activation = await this.#resume(definition, loaded, parked, delivery);
-      end = await activation.advance({ lease, budget: mode.budget, guarded: mode.guarded, adopted });
-      if (this.inspector && end.next !== 'lost') await this.inspector.advanced(activation);
-      return await this.#reply(end, activation);
+      const reached = await activation.advance({ lease, budget: mode.budget, guarded: mode.guarded, adopted });
+      if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
+      const reply = await this.#reply(reached, activation, lease);
+      end = reached;
+      return reply;
     } finally {
       // what is parked must equal what is durable: after any doubt the code starts over from the journal
       const known = activation ?? parked;
@@ -202,7 +204,7 @@ export class DeliveryExecutor {
     return this.factory.make(definition, whole ?? loaded);
   }
 
-  async #reply(end: ActivationEnd, activation: Activation): Promise<DeliveryReply> {
+  async #reply(end: ActivationEnd, activation: Activation, lease: Lease): Promise<DeliveryReply> {
     switch (end.next) {
       case 'continue':
         return { next: 'continue', seq: activation.turn };
@@ -212,9 +214,10 @@ export class DeliveryExecutor {
       case 'lost':
         return { next: 'stale' };
       case 'waiting': {
-        // the wait is committed: now look for events that were kept before it (notify does the two in the other order)
-        const kept =
-          end.waits.length > 0 && (await this.store.collectKept(activation.header.execution, end.waits));
+        // the wait is committed: now look for events that were kept before it (notify does the two in the other order), and
+        // only then give the lease back
+        const { execution } = activation.header;
+        const kept = end.waits.length > 0 && (await this.store.collectKept(execution, end.waits, lease));
         if (kept || end.dispatched > 0) this.signals.announceDue();
         return end.dueAt === null
           ? { next: 'waiting' }

@@ -119,7 +119,7 @@ export class TypeOrmRunStore extends RunStore {
       commits.map((c) => c.execution),
       commits.map((c) => c.turn),
       commits.map((c) => c.wantedSeen),
-      commits.map((c) => c.next.to),
+      commits.map((c) => (c.next.to === 'suspend' && c.next.listens ? 'listen' : c.next.to)),
       commits.map((c) => dataOf(c.next)),
       rows.map(({ taskId }) => taskId),
       column((r) => r.key),
@@ -277,9 +277,14 @@ export class TypeOrmRunStore extends RunStore {
     return { woken: woken.map((row) => row.run_id), kept: keepForMs !== null && woken.length === 0 };
   }
 
-  async collectKept(execution: string, events: readonly string[]): Promise<boolean> {
-    const [row] = await this.#query<{ found: number }>(sql.collectKept, [this.#now(), execution, events]);
-    return row!.found > 0;
+  async collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean> {
+    const [row] = await this.#query<{ due: boolean }>(sql.collectKept, [
+      this.#now(),
+      execution,
+      events,
+      lease?.fence ?? null,
+    ]);
+    return row!.due;
   }
 
   async waiters(event: string): Promise<WaiterRecord[]> {

@@ -9,6 +9,7 @@ import { CLOCK, toTime, type Statement } from './statement.js';
  * `wanted` is compared on the locked row as well: what arrived since the load leaves the task due.
  * Repeated after a lost reply: rows that were journaled, answered or tried since are left alone, and no task comes back for
  * them; a suspended task is suspended again.
+ * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
  * $2-$8 commits, $9-$23 journal rows, $24-$26 new step tasks, $27-$28 used-up messages.
  */
@@ -87,17 +88,17 @@ gone as (
 ),
 suspended as (
   update ${t.task} k
-  set lease_owner = case when o.next = 'continue' then k.lease_owner end,
+  set lease_owner = case when o.next <> 'suspend' then k.lease_owner end,
       turn = k.turn + 1,
       lost = case when o.next = 'continue' then k.lost else 0 end,
-      stuck = case when o.next = 'suspend' then o.data end,
+      stuck = case when o.next <> 'continue' then o.data end,
       due_at = case when o.next = 'continue' then k.due_at
                     when k.wanted > o.wanted then least(c.now, coalesce(${toTime('o.due_ms')}, 'infinity'))
                     else coalesce(${toTime('o.due_ms')}, 'infinity') end
   from owned o, clock c
-  where k.id = o.task_id and (o.next = 'suspend' or (o.next = 'continue' and o.turn is not null))
+  where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))
 )
-select o.task_id, o.fence, o.next = 'suspend' and o.wanted_now > o.wanted as due
+select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due
 from owned o`,
 };
 

@@ -76,7 +76,7 @@ select r.run_id from locked l join ${t.run} r on r.id = l.execution order by r.i
 
 /**
  * Called after a wait has been committed: copies kept events of these names into the run's inbox. An event the run was given
- * before is left out, by the id its journal keeps.
+ * before is left out, by the id its journal keeps. With a fence ($4) it gives back the lease under which the wait was committed.
  */
 export const collectKept: Statement = {
   name: 'workflow_collect_kept',
@@ -90,7 +90,7 @@ kept as materialized (
 ),
 locked as materialized (
   select k.id, k.execution from ${t.task} k
-  where k.execution = $2::bigint and k.step_key = '' and exists (select from kept)
+  where k.execution = $2::bigint and k.step_key = '' and (exists (select from kept) or k.fence = $4::int)
   for update
 ),
 messages as (
@@ -100,11 +100,15 @@ messages as (
   returning id
 ),
 woken as (
-  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
-  from locked l, clock c
-  where k.id = l.id and exists (select from messages)
+  update ${t.task} k
+  set wanted = k.wanted + n.found,
+      due_at = case when n.found > 0 then least(k.due_at, c.now) else k.due_at end,
+      lease_owner = case when k.fence = $4::int then null else k.lease_owner end
+  from locked l, clock c, (select count(*)::int as found from messages) n
+  where k.id = l.id and (n.found > 0 or k.fence = $4::int)
+  returning n.found > 0 or ($4::int is not null and k.due_at <= c.now) as due
 )
-select count(*)::int as found from messages`,
+select coalesce(bool_or(due), false) as due from woken`,
 };
 
 /** Who waits for an event. */
