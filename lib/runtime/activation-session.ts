@@ -1,6 +1,14 @@
 import { Logger, type LoggerService } from '@nestjs/common';
-import type { RunInfo, RunSession, StepOptions } from '../authoring/index.js';
-import type { NotifyOptions, NotifyResult, TriggerOptions } from '../authoring/index.js';
+import {
+  runScope,
+  type NotifyOptions,
+  type NotifyResult,
+  type RunInfo,
+  type RunSession,
+  type StepContext,
+  type StepOptions,
+  type TriggerOptions,
+} from '../authoring/index.js';
 import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
@@ -30,6 +38,8 @@ export class ActivationSession implements RunSession {
   readonly replay: Replay;
   readonly #seed: string;
   #counter = 0;
+  /** a replay skips the steps: what they draw must not shift what `run` draws after them */
+  readonly #drawn = new WeakMap<StepContext, number>();
 
   constructor(private readonly on: SessionDependencies) {
     const { header, replay, codec } = on;
@@ -73,10 +83,10 @@ export class ActivationSession implements RunSession {
     return new Date(this.on.lastEntryAt());
   }
   random(): number {
-    return derivedRandom(this.#seed, this.#counter++);
+    return derivedRandom(...this.#draw());
   }
   uuid(): string {
-    return derivedUuid(this.#seed, this.#counter++);
+    return derivedUuid(...this.#draw());
   }
 
   trigger(
@@ -89,6 +99,15 @@ export class ActivationSession implements RunSession {
   }
   notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
     return this.on.effects.notify(key, event, data, options);
+  }
+
+  /** Seed and counter of the next derived value: of `run`, or of the attempt of a step that asks. */
+  #draw(): [seed: string, n: number] {
+    const step = runScope.getStore()?.step;
+    if (!step) return [this.#seed, this.#counter++];
+    const n = this.#drawn.get(step) ?? 0;
+    this.#drawn.set(step, n + 1);
+    return [`${this.#seed}@${step.step}`, n];
   }
 }
 
