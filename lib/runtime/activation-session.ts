@@ -52,7 +52,8 @@ export class ActivationSession implements RunSession {
     this.payload = codec.decode(header.payload);
     this.replay = replay;
     this.#seed = `${header.execution}/${replay.prefix}`;
-    this.logger = quietWhile(new Logger(header.workflow), () => !on.isLive());
+    // a step executes live, also when the code around it was replayed to find it
+    this.logger = quietWhile(new Logger(header.workflow), () => !on.isLive() && !runScope.getStore()?.step);
   }
 
   ask(request: Request): Promise<unknown> {
