@@ -43,7 +43,7 @@ export class DurableContext<P> extends WorkflowContext<P> {
 
   run<R>(name: string, fn: (step: StepContext) => Promise<R> | R, options?: StepOptions): Promise<R> {
     const inside = runScope.getStore()?.step;
-    if (inside) return Promise.resolve(fn(inside));
+    if (inside) return new Promise((resolve) => resolve(fn(inside)));
     const { retry, timeoutMs } = this.session.policy(options);
     return this.ask<R>({
       kind: 'step',
@@ -104,6 +104,7 @@ export class DurableContext<P> extends WorkflowContext<P> {
   }
 
   cancel(): Promise<never> {
+    refuseInStep('ctx.cancel()');
     return this.session.replay.cancel();
   }
 
@@ -121,16 +122,20 @@ export class DurableContext<P> extends WorkflowContext<P> {
     return this.session.ask(request) as Promise<T>;
   }
 
-  /** A wait inside a step would hold its attempt open without being durable. */
   private waitName(name: string, call: string): string {
-    const step = runScope.getStore()?.step;
-    if (step)
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `${call}("${name}") is called inside the step "${step.step}"; call it in run`,
-      );
+    refuseInStep(`${call}("${name}")`);
     return checkName(name, `The name of ${call}`);
   }
+}
+
+/** A wait inside a step would hold its attempt open without being durable; a step that cancels would never end. */
+function refuseInStep(call: string): void {
+  const step = runScope.getStore()?.step;
+  if (!step) return;
+  throw new WorkflowError(
+    'WF_INVALID_ARGUMENT',
+    `${call} is called inside the step "${step.step}"; call it in run`,
+  );
 }
 
 export class DurableFailureContext<P> extends DurableContext<P> implements FailureContext<P> {
