@@ -396,7 +396,9 @@ export class Activation {
     }
   }
 
-  #put(row: JournalRow): void {
+  #put(asked: JournalRow): void {
+    // in whole ms, so that ctx.now() does not depend on how the database rounds it
+    const row = asked.finishedAt === null ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt) };
     this.journal.put(row);
     this.#ours.add(row.key);
     this.#dirty.set(row.key, row);
