@@ -13,33 +13,47 @@ interface Row {
   readonly nth?: number;
   readonly step?: string;
   readonly variant?: Variant;
-  /** also on PGlite. Its processes boot one after the other and slowly, and what differs there is the storage alone */
-  readonly embedded?: boolean;
+  /** over HTTP alone, where more hops lie between; the first time of each point is on both */
+  readonly http?: boolean;
+  /** also on PGlite, and over which transports. Its processes boot slowly and one after the other, and what differs there is
+   * the storage alone: so these are the points around a commit */
+  readonly embedded?: readonly Order['transport'][];
 }
+
+const HTTP = { http: true } as const;
+const BOTH = { embedded: ['in-process', 'http'] } as const;
+const EMBEDDED = { embedded: ['in-process'] } as const;
 
 /** Where the process dies. Every hop of a run has to be named; the first row of each is the first time it is reached. */
 const TABLE: Record<ProbePoint, readonly Row[]> = {
-  triggered: [{ embedded: true }],
-  claimed: [{ embedded: true }, { nth: 3 }],
-  'delivery-sent': [{}, { nth: 3 }],
-  'delivery-received': [{}, { step: 'Steps.left' }],
-  loaded: [{}, { nth: 3 }],
+  triggered: [EMBEDDED],
+  claimed: [EMBEDDED, { nth: 3, ...HTTP }],
+  'delivery-sent': [{}, { nth: 3, ...HTTP }],
+  'delivery-received': [{}, { step: 'Steps.left', ...HTTP }],
+  loaded: [{}, { nth: 3, ...HTTP }],
   'step-executed': [
-    { embedded: true },
+    BOTH,
     { step: 'Steps.two' },
-    { step: 'Steps.left' },
-    { step: 'Steps.flaky', nth: 2 },
+    { step: 'Steps.left', ...HTTP },
+    { step: 'Steps.flaky', nth: 2, ...HTTP },
     { step: 'onFailure/Steps.compensate', variant: 'fails' },
   ],
-  'flush-sent': [{}, { nth: 3 }, { variant: 'waits' }],
-  'flush-durable': [{ embedded: true }, { nth: 2 }, { nth: 3 }, { nth: 4 }, { nth: 5 }, { variant: 'waits' }],
-  'answer-sent': [{}, { step: 'Steps.right' }],
-  'answer-durable': [{ embedded: true }, { step: 'Steps.right' }],
+  'flush-sent': [{}, { nth: 3, ...HTTP }, { variant: 'waits', ...HTTP }],
+  'flush-durable': [
+    BOTH,
+    { nth: 2 },
+    { nth: 3, ...HTTP },
+    { nth: 4, ...HTTP },
+    { nth: 5 },
+    { variant: 'waits' },
+  ],
+  'answer-sent': [{}, { step: 'Steps.right', ...HTTP }],
+  'answer-durable': [BOTH, { step: 'Steps.right', ...HTTP }],
   // the first is the one with the parallel pair; then the retry, the sleep and the wait follow
-  suspended: [{}, { nth: 2 }, { nth: 3 }, { nth: 4 }, { variant: 'waits', embedded: true }],
-  ended: [{ embedded: true }, { variant: 'fails' }],
-  'reply-sent': [{}, { nth: 3 }],
-  'reply-received': [{}, { nth: 3 }],
+  suspended: [{}, { nth: 2 }, { nth: 3, ...HTTP }, { nth: 4, ...HTTP }, { variant: 'waits', ...BOTH }],
+  ended: [EMBEDDED, { variant: 'fails', ...HTTP }],
+  'reply-sent': [{}, { nth: 3, ...HTTP }],
+  'reply-received': [{}, { nth: 3, ...HTTP }],
 };
 
 interface NamedRow extends Required<Omit<Row, 'step'>> {
@@ -49,11 +63,11 @@ interface NamedRow extends Required<Omit<Row, 'step'>> {
 }
 
 const ROWS: readonly NamedRow[] = Object.entries(TABLE).flatMap(([point, rows]) =>
-  rows.map(({ nth = 1, step, variant = 'all', embedded = false }) => {
+  rows.map(({ nth = 1, step, variant = 'all', http = false, embedded = [] }) => {
     const name = [point, nth > 1 && `#${nth}`, step, variant !== 'all' && `(${variant})`]
       .filter(Boolean)
       .join(' ');
-    return { point: point as ProbePoint, nth, step, variant, embedded, name };
+    return { point: point as ProbePoint, nth, step, variant, http, embedded, name };
   }),
 );
 
@@ -146,7 +160,9 @@ async function crash({ database, transport }: Group, rows: readonly NamedRow[]):
 }
 
 describe.each(GROUPS)('a process that dies, on $database over $transport', (group) => {
-  const rows = group.database === 'postgres' ? ROWS : ROWS.filter(({ embedded }) => embedded);
+  const rows = ROWS.filter(({ http, embedded }) =>
+    group.database === 'postgres' ? !http || group.transport === 'http' : embedded.includes(group.transport),
+  );
   let report: Report;
   beforeAll(async () => {
     report = await crash(group, rows);
