@@ -83,8 +83,19 @@ export class WorkflowCommands extends RunEffects {
       },
       manager,
     );
-    this.intake.announceDue();
+    this.intake.afterCommit(manager, () => {
+      this.intake.announceDue();
+      if (manager && keepFor !== undefined) this.#deliverKept(id);
+    });
     return result;
+  }
+
+  /** Failing, it costs only the runs that began to wait while the caller's transaction was open. */
+  #deliverKept(id: string): void {
+    this.store.deliverKept(id).then(
+      (found) => found && this.intake.announceDue(),
+      () => {},
+    );
   }
 
   /** `ctx.trigger`: without a run id the run gets one that comes from the step, so that a repeated step starts nothing new. */

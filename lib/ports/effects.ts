@@ -22,6 +22,8 @@ export abstract class RunIntake {
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
   ): Promise<(Triggered | null)[]>;
+  /** Calls back once the caller's transaction is over (nobody announces its commit); at once without one. */
+  abstract afterCommit(manager: EntityManager | undefined, work: () => void): void;
   /** Something is due: workers here and elsewhere look at once. */
   abstract announceDue(): void;
   /** Runs have ended: those who await a result here and elsewhere look at once. */

@@ -210,6 +210,8 @@ export abstract class RunStore {
     request: NotifyRequest,
     manager?: EntityManager,
   ): Promise<{ woken: string[]; kept: boolean }>;
+  /** Gives a kept event to the runs whose wait was committed while the transaction that keeps it was open: neither saw the other. */
+  abstract deliverKept(eventId: string): Promise<boolean>;
   /** Copies kept events for these names into the inbox of the run, and gives back the lease of a commit that `listens`. True
    * when there were some, or when something has arrived between that commit and this. */
   abstract collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean>;

@@ -47,9 +47,21 @@ export class TaskIntake extends RunIntake {
   ): Promise<(Triggered | null)[]> {
     const unowned = rows.map((row) => ({ ...row, owner: null }));
     const triggered = await this.store.triggerAll(unowned, manager);
-    if (manager) this.#announceAfter(manager);
-    else this.signals.announceDue();
+    this.afterCommit(manager, () => this.signals.announceDue());
     return triggered;
+  }
+
+  /** Rows are visible only after the commit: the caller's query runner is watched, in memory. */
+  afterCommit(manager: EntityManager | undefined, work: () => void): void {
+    if (!manager) return work();
+    const runner = manager.queryRunner;
+    let left = WATCH_LIMIT_MS / WATCH_MS;
+    const timer = setInterval(() => {
+      if (runner?.isTransactionActive && --left > 0) return;
+      clearInterval(timer);
+      work();
+    }, WATCH_MS);
+    timer.unref();
   }
 
   announceDue(): void {
@@ -83,17 +95,5 @@ export class TaskIntake extends RunIntake {
   #announce({ due }: Omit<TriggerRow, 'owner'>): void {
     if ('inMs' in due && due.inMs > 0) this.signals.noteDue(due.inMs);
     else this.signals.announceDue();
-  }
-
-  /** The rows are visible only after the caller's commit, which nobody announces: its query runner is watched, in memory. */
-  #announceAfter(manager: EntityManager): void {
-    const runner = manager.queryRunner;
-    let left = WATCH_LIMIT_MS / WATCH_MS;
-    const timer = setInterval(() => {
-      if (runner?.isTransactionActive && --left > 0) return;
-      clearInterval(timer);
-      this.signals.announceDue();
-    }, WATCH_MS);
-    timer.unref();
   }
 }

@@ -52,7 +52,10 @@ export class TypeOrmRunStore extends RunStore {
     const triggered = await this.#trigger(rows, false);
     return triggered.map((one, i) => {
       if (!one)
-        throw new WorkflowError('WF_RUN_NOT_FOUND', `Run ${rows[i]!.runId} was replaced while it was triggered`);
+        throw new WorkflowError(
+          'WF_RUN_NOT_FOUND',
+          `Run ${rows[i]!.runId} was replaced while it was triggered`,
+        );
       return one;
     });
   }
@@ -285,6 +288,10 @@ export class TypeOrmRunStore extends RunStore {
       lease?.fence ?? null,
     ]);
     return row!.due;
+  }
+
+  async deliverKept(eventId: string): Promise<boolean> {
+    return (await this.#query(sql.deliverKept, [this.#now(), eventId])).length > 0;
   }
 
   async waiters(event: string): Promise<WaiterRecord[]> {
