@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import {
   Global,
   Module,
@@ -75,7 +74,7 @@ export const Go = defineEvent<string>('go');
 /** Ends at once, with its payload. */
 @Workflow({ name: 'echo' })
 export class Echo {
-  async run(ctx: WorkflowContext<unknown>): Promise<unknown> {
+  async run(ctx: WorkflowContext): Promise<unknown> {
     return ctx.payload;
   }
 }
@@ -83,7 +82,7 @@ export class Echo {
 /** Another one, for the same run ids. */
 @Workflow({ name: 'other-echo' })
 export class OtherEcho {
-  async run(ctx: WorkflowContext<unknown>): Promise<unknown> {
+  async run(ctx: WorkflowContext): Promise<unknown> {
     return ctx.payload;
   }
 }
@@ -108,7 +107,7 @@ export class WaitsAnHour {
 
 @Workflow({ name: 'sleeps' })
 export class Sleeps {
-  async run(ctx: WorkflowContext<unknown>): Promise<string> {
+  async run(ctx: WorkflowContext): Promise<string> {
     await ctx.sleep('nap', '1h');
     return 'awake';
   }
@@ -194,7 +193,9 @@ export interface TestApp {
 
 @Global()
 @Module({})
-class TestOverrides {}
+class TestOverrides {
+  readonly name = 'overrides';
+}
 
 /** What a test puts in place of the defaults, visible to the workflow module. */
 export function overrides(

@@ -184,7 +184,7 @@ describe.each(DATABASES)('trigger on $name', ({ create }) => {
     const completed = await client.trigger(Echo, { deep: [1n] });
     await completed.result();
     const failed = await client.trigger(Fails, 'you');
-    await expect(failed.result()).rejects.toThrow();
+    await expect(failed.result()).rejects.toThrow('no funds');
     const cancelled = await client.trigger(Waits, 'nobody');
     await cancelled.cancel();
     await untilStatus(client, 'waiting', 'waiting');
