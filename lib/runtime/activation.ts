@@ -1,12 +1,20 @@
 import { Logger } from '@nestjs/common';
-import { DurableContext, DurableFailureContext, runScope, type WorkflowHandler } from '../authoring/index.js';
+import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
-import { StepFailedError, stepFailureIn } from '../engine/errors.js';
+import { StepFailedError } from '../engine/errors.js';
 import { decodeFailure, encodeFailure, toFailure, type Failure } from '../engine/failure.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isExecutable, mismatchIn, pendingRow, planFor } from '../engine/plan.js';
 import { Replay, type Ask, type Outcome } from '../engine/replay.js';
-import { decideRetry, resolveRetry } from '../engine/retry.js';
+import { resolveRetry } from '../engine/retry.js';
+import {
+  afterFailure,
+  afterOutcome,
+  failureRow,
+  limitReached,
+  type RunState,
+  type Transition,
+} from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
 import type {
   AdvanceCommit,
@@ -19,9 +27,11 @@ import type {
   RunHeader,
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
-import { ActivationSession } from './activation-session.js';
+import type { ActivationSession } from './activation-session.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
+import { PendingFlush, withoutCulprit } from './pending-flush.js';
+import { FAILURE_PREFIX, startCode } from './start-code.js';
 import { stepRow } from './step-row.js';
 import type { StepRunner } from './step-runner.js';
 
@@ -60,9 +70,7 @@ export interface AdvanceOptions {
   readonly adopted: () => boolean;
 }
 
-const FAILURE_PREFIX = 'onFailure/';
 const FIRST_GATHER_MS = 50;
-const MAX_GATHERS = 5;
 
 type Next = AdvanceCommit['next'];
 
@@ -89,8 +97,7 @@ export class Activation {
   #live: boolean;
   /** keys whose answer was found here, not loaded: what the code does with them it does for the first time */
   readonly #ours = new Set<string>();
-  #dirty = new Map<string, JournalRow>();
-  #consumed = new Set<string>();
+  readonly #pending = new PendingFlush();
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new Set<string>();
   #wake: () => void = () => {};
@@ -195,8 +202,8 @@ export class Activation {
       if (replay.cancelled) return this.#end(options, { to: 'cancelled' });
       if (replay.outcome) {
         const next = this.#settled(replay.outcome);
-        if (next === 'restarted') continue;
-        return this.#end(options, next);
+        if (next) return this.#end(options, next);
+        continue;
       }
       const open = replay.open();
       const mismatch = mismatchIn(this.journal, open, this.header.runId);
@@ -207,24 +214,22 @@ export class Activation {
       // first what the code waits for by now, then what has arrived: an event goes to every open wait
       this.#recordWaits(open);
       if (this.#takeArrivals(open)) continue;
-      const limit = this.#limitReached();
-      if (limit) {
-        const next = this.#failed(toFailure(limit));
-        if (next === 'restarted') continue;
-        return this.#end(options, next);
-      }
-      if (await this.#gather()) continue;
+      const limit = this.#limit();
+      if (!limit && (await this.#gather())) continue;
       const plan = planFor(this.journal, open, this.time());
-      if (plan.do === 'listen') {
-        await this.#listen();
-        continue;
+      const stop = limit ?? (plan.do === 'listen' ? await this.#listen() : undefined);
+      if (stop) {
+        const next = this.#follow(afterFailure(toFailure(stop), this.#runState()));
+        if (next) return this.#end(options, next);
       }
+      if (stop || plan.do === 'listen') continue;
       if (plan.do === 'suspend') {
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
       if (executed >= options.budget || options.adopted()) return this.#handOver(options);
-      if (this.#hasNews && !(await this.#flush(options, { to: 'continue' }))) return { next: 'lost' };
+      if (!this.#pending.isEmpty && !(await this.#flush(options, { to: 'continue' })))
+        return { next: 'lost' };
       executed++;
       const end = await this.#execute(plan.ask, plan.attempt, options);
       if (end) return end;
@@ -302,17 +307,16 @@ export class Activation {
       execution: this.header.execution,
       turn: options.guarded ? this.#turn : null,
       wantedSeen: this.#loaded.wanted,
-      rows: [...this.#dirty.values()],
+      rows: this.#pending.rows,
       tasks,
-      consumed: [...this.#consumed],
+      consumed: this.#pending.consumed,
       next,
     };
     const result = await writer.commit(commit).catch((error: unknown) => this.#unstorable(commit, error));
     if (result === 'lost') return false;
     if (result === 'due') this.#dueNow = true;
     this.#turn++;
-    this.#dirty = new Map();
-    this.#consumed = new Set();
+    this.#pending.clear();
     if (probe) await probe.at('flush-durable', { runId: this.header.runId });
     return true;
   }
@@ -321,28 +325,12 @@ export class Activation {
   async #unstorable(commit: AdvanceCommit, error: unknown): Promise<'lost'> {
     if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
     this.#logger.error(`Run ${this.header.runId}: ${error.message}`);
-    const failure = encodeFailure(toFailure(error));
-    const culprit = commit.rows.findLast((row) => row.answer !== null);
-    const failed: AdvanceCommit = {
-      ...commit,
-      rows: [],
-      tasks: [],
-      consumed: [],
-      next: { to: 'failed', error: failure },
-    };
-    const again: AdvanceCommit = culprit
-      ? {
-          ...failed,
-          rows: [{ ...culprit, answer: { ok: false, failure } }],
-          next: { to: 'suspend', dueAt: this.time() },
-        }
-      : failed;
-    await this.on.writer.commit(again).catch(() => this.on.writer.commit(failed));
+    const [first, last] = withoutCulprit(commit, error, this.time());
+    await this.on.writer.commit(first!).catch((again: unknown) => {
+      if (!last) throw again;
+      return this.on.writer.commit(last);
+    });
     return 'lost';
-  }
-
-  get #hasNews(): boolean {
-    return this.#dirty.size > 0 || this.#consumed.size > 0;
   }
 
   /** Gives the code everything journaled that it asks for: one answer, then the loop runs dry, then the next. */
@@ -384,7 +372,7 @@ export class Activation {
   #takeArrivals(open: readonly Ask[]): boolean {
     const { rows, consumed } = arrivalsFor(this.journal, open, this.time());
     for (const row of rows) this.#put(row);
-    for (const id of consumed) this.#consumed.add(id);
+    this.#pending.consume(consumed);
     this.journal.consume(consumed);
     return rows.length > 0;
   }
@@ -401,89 +389,65 @@ export class Activation {
     const row = asked.finishedAt === null ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt) };
     this.journal.put(row);
     this.#ours.add(row.key);
-    this.#dirty.set(row.key, row);
+    this.#pending.put(row);
   }
 
-  #settled(outcome: Outcome): Next | 'restarted' {
-    if (this.#failure) {
-      if (!outcome.ok)
-        this.#logger.error(
-          `@OnFailure of run ${this.header.runId} failed: ${toFailure(outcome.error).message}`,
-        );
-      return { to: 'failed', error: encodeFailure(this.#failure) };
+  #runState(): RunState {
+    return {
+      attempt: this.header.attempt,
+      policy: resolveRetry(this.definition.retry),
+      handlesFailure: this.definition.onFailure !== null,
+      failed: this.#failure,
+      now: this.time(),
+      random: Math.random(),
+    };
+  }
+
+  #settled(outcome: Outcome): Next | undefined {
+    if (this.#failure && !outcome.ok) {
+      const { message } = toFailure(outcome.error);
+      this.#logger.error(`@OnFailure of run ${this.header.runId} failed: ${message}`);
     }
-    if (!outcome.ok) return this.#rejected(outcome.error);
-    try {
-      return {
-        to: 'completed',
-        result: this.on.codec.encode(outcome.value, `result of run ${this.header.runId}`),
-      };
-    } catch (error) {
-      return this.#failed(toFailure(error));
+    return this.#follow(afterOutcome(outcome, this.#runState()));
+  }
+
+  /** How this activation ends; undefined when the @OnFailure method has been started instead. */
+  #follow(transition: Transition): Next | undefined {
+    const { runId, attempt } = this.header;
+    switch (transition.to) {
+      case 'completed':
+        try {
+          return {
+            to: 'completed',
+            result: this.on.codec.encode(transition.value, `result of run ${runId}`),
+          };
+        } catch (error) {
+          return this.#follow(afterFailure(toFailure(error), this.#runState()));
+        }
+      case 'retry': {
+        const { message } = transition.failure;
+        this.#logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
+        return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
+      }
+      case 'on-failure':
+        this.#put(failureRow(transition.failure, this.position + 1, attempt, this.time()));
+        this.#failure = transition.failure;
+        this.#live = true;
+        this.#start();
+        return undefined;
+      case 'failed':
+        return { to: 'failed', error: encodeFailure(transition.failure) };
     }
   }
 
-  /** A run that rejects with a journaled step failure fails at once: that step had its retries. */
-  #rejected(error: unknown): Next | 'restarted' {
-    const failure = toFailure(error);
-    if (stepFailureIn(error)) return this.#failed(failure);
-    const policy = resolveRetry(this.definition.retry);
-    const attempts = this.header.attempt;
-    const again = decideRetry({ policy, attempts, failure, now: this.time(), random: Math.random() });
-    if (!again.retry) return this.#failed(failure);
-    this.#logger.warn(
-      `Run ${this.header.runId} failed in attempt ${attempts} and is tried again: ${failure.message}`,
-    );
-    return { to: 'suspend', dueAt: again.at, attempt: attempts + 1 };
-  }
-
-  /** Failed for good: the @OnFailure method runs next, in a key space of its own; without one the run ends. */
-  #failed(failure: Failure): Next | 'restarted' {
-    if (this.#failure || this.definition.onFailure === null)
-      return { to: 'failed', error: encodeFailure(this.#failure ?? failure) };
-    const now = this.time();
-    this.#put({
-      key: FAILURE_KEY,
-      name: FAILURE_KEY,
-      kind: 'failure',
-      state: 'journaled',
-      position: this.position + 1,
-      answer: { ok: false, failure: encodeFailure(failure) },
-      attempts: this.header.attempt,
-      askedAt: now,
-      finishedAt: now,
-      wakeAt: null,
-      event: null,
-      eventId: null,
-      dispatched: false,
-      digest: null,
-    });
-    this.#failure = failure;
-    this.#live = true;
-    this.#start();
-    return 'restarted';
-  }
-
-  #limitReached(): WorkflowError | undefined {
+  /** What keeps `run` from going on; the @OnFailure method has no limits. */
+  #limit(): WorkflowError | undefined {
     if (this.#failure) return undefined;
     const { runId, deadlineAt } = this.header;
-    if (deadlineAt !== null && deadlineAt <= this.time()) {
-      return new WorkflowError('WF_RUN_TIMEOUT', `Run ${runId} did not finish within its timeout`);
-    }
-    if (this.position >= this.on.config.maxSteps) {
-      return new WorkflowError(
-        'WF_MAX_STEPS',
-        `Run ${runId} has reached ${this.on.config.maxSteps} journal entries`,
-      );
-    }
-    if (this.#loaded.lost >= this.on.config.maxLosses) return workerLost(`Run ${runId}`, this.#loaded.lost);
-    if (this.#loaded.gather > MAX_GATHERS) {
-      return new WorkflowError(
-        'WF_ASYNC_OUTSIDE_STEP',
-        `Run ${runId} keeps asking for steps after something that is not durable`,
-      );
-    }
-    return undefined;
+    const { lost, gather } = this.#loaded;
+    const { maxSteps, maxLosses } = this.on.config;
+    const { position } = this;
+    return limitReached({ runId, now: this.time(), deadlineAt, position, maxSteps, lost, maxLosses, gather });
   }
 
   /** After a late ask the code is given time, twice as much each time, before its asks are taken as complete. */
@@ -494,18 +458,17 @@ export class Activation {
   }
 
   /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */
-  async #listen(): Promise<void> {
+  async #listen(): Promise<WorkflowError | undefined> {
+    const { runId, workflow } = this.header;
     this.#logger.warn(
-      `Run ${this.header.runId} of "${this.header.workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
+      `Run ${runId} of "${workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
     );
     const { activationTimeoutMs } = this.on.config;
-    if (await this.#activity(activationTimeoutMs)) return;
-    const error = new WorkflowError(
+    if (await this.#activity(activationTimeoutMs)) return undefined;
+    return new WorkflowError(
       'WF_NO_PROGRESS',
-      `Run ${this.header.runId} asked for nothing within ${activationTimeoutMs} ms`,
+      `Run ${runId} asked for nothing within ${activationTimeoutMs} ms`,
     );
-    this.#replay = settledReplay(error, this.#replay.prefix);
-    await turn();
   }
 
   /** True when the code asked for something or ended within the time. */
@@ -527,7 +490,7 @@ export class Activation {
     this.#replay = replay;
     replay.onActivity = () => this.#wake();
     const { codec, effects, config } = this.on;
-    const session = new ActivationSession({
+    this.#session = startCode(this.handler, this.#failure, {
       definition: this.definition,
       header: this.header,
       replay,
@@ -538,16 +501,6 @@ export class Activation {
       lastEntryAt: () => this.#lastEntryAt,
       asked: (key) => this.#asked(replay, key),
     });
-    this.#session = session;
-    const { handler, definition } = this;
-    const failure = this.#failure;
-    const body = failure
-      ? () =>
-          (handler as unknown as Record<string, (ctx: unknown) => unknown>)[definition.onFailure!]!(
-            new DurableFailureContext(session, failure),
-          )
-      : () => handler.run(new DurableContext(session));
-    runScope.run({ session, step: undefined }, () => replay.start(body));
   }
 
   #asked(replay: Replay, key: string): void {
@@ -560,17 +513,3 @@ export class Activation {
 
 /** Microtasks run dry before the next turn of the loop: whatever the code does with an answer it has done by then. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** A step that kills its process must not take down the fleet, one process after the other. */
-export const workerLost = (what: string, times: number): WorkflowError =>
-  new WorkflowError(
-    'WF_WORKER_LOST',
-    `${what} was given up: the process that worked on it was lost ${times} times without progress`,
-  );
-
-/** Stands in for code that will never go on: it has rejected. */
-function settledReplay(error: unknown, prefix: string): Replay {
-  const replay = new Replay(prefix);
-  replay.start(() => Promise.reject(error));
-  return replay;
-}

@@ -14,7 +14,8 @@ import { WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js'
 import { pendingRow } from '../engine/plan.js';
 import { NonRetryableError } from '../engine/errors.js';
 import { encodeFailure, toFailure } from '../engine/failure.js';
-import { workerLost, type Activation, type ActivationEnd } from './activation.js';
+import { workerLost } from '../engine/transition.js';
+import type { Activation, ActivationEnd } from './activation.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
 import { RuntimeConfig } from './config.js';
@@ -166,7 +167,12 @@ export class DeliveryExecutor {
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution);
       activation = await this.#resume(definition, loaded, parked, delivery);
-      const reached = await activation.advance({ lease, budget: mode.budget, guarded: mode.guarded, adopted });
+      const reached = await activation.advance({
+        lease,
+        budget: mode.budget,
+        guarded: mode.guarded,
+        adopted,
+      });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
       const reply = await this.#reply(reached, activation, lease);
       end = reached;

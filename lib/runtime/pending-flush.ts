@@ -1,0 +1,59 @@
+import { encodeFailure, toFailure } from '../engine/failure.js';
+import type { JournalRow } from '../engine/journal.js';
+import type { AdvanceCommit } from '../ports/index.js';
+
+/** What an activation has found out and not yet stored. */
+export class PendingFlush {
+  #rows = new Map<string, JournalRow>();
+  #consumed = new Set<string>();
+
+  /** A later state of a row replaces an earlier one. */
+  put(row: JournalRow): void {
+    this.#rows.set(row.key, row);
+  }
+
+  consume(ids: Iterable<string>): void {
+    for (const id of ids) this.#consumed.add(id);
+  }
+
+  get isEmpty(): boolean {
+    return this.#rows.size === 0 && this.#consumed.size === 0;
+  }
+
+  get rows(): JournalRow[] {
+    return [...this.#rows.values()];
+  }
+
+  get consumed(): string[] {
+    return [...this.#consumed];
+  }
+
+  /** Events of waits that this flush makes durable. */
+  get waits(): string[] {
+    return this.rows.filter((row) => row.state === 'pending' && row.event !== null).map((row) => row.event!);
+  }
+
+  clear(): void {
+    this.#rows = new Map();
+    this.#consumed = new Set();
+  }
+}
+
+/**
+ * Commits to try in turn when the database has refused a value of this one: first the step that gave it fails and the run
+ * starts over from its journal; if not even that can be stored, the run fails.
+ */
+export function withoutCulprit(commit: AdvanceCommit, error: unknown, now: number): AdvanceCommit[] {
+  const failure = encodeFailure(toFailure(error));
+  const failed: AdvanceCommit = {
+    ...commit,
+    rows: [],
+    tasks: [],
+    consumed: [],
+    next: { to: 'failed', error: failure },
+  };
+  const culprit = commit.rows.findLast((row) => row.answer !== null);
+  if (!culprit) return [failed];
+  const row: JournalRow = { ...culprit, answer: { ok: false, failure } };
+  return [{ ...failed, rows: [row], next: { to: 'suspend', dueAt: now } }, failed];
+}
