@@ -1,0 +1,266 @@
+import { Injectable } from '@nestjs/common';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  currentStep,
+  defineEvent,
+  NonRetryableError,
+  OnFailure,
+  Step,
+  Workflow,
+  WorkflowClient,
+  WorkflowContext,
+  type FailureContext,
+} from 'nestjs-workflow';
+import { DATABASES, type TestDatabase } from '../support/databases.js';
+import { boot, Executions, type Instance } from './support.js';
+
+const Paid = defineEvent<{ amount: number }>('paid');
+const Never = defineEvent<unknown>('never');
+
+@Injectable()
+class Steps {
+  readonly executions = new Executions();
+
+  @Step() async one(): Promise<number> {
+    this.executions.add();
+    return 1;
+  }
+  @Step() async two(): Promise<number> {
+    this.executions.add();
+    return 2;
+  }
+  @Step() async left(): Promise<number> {
+    this.executions.add();
+    return 10;
+  }
+  @Step({ retries: 1, backoff: { initial: '10ms', jitter: false } }) async right(): Promise<number> {
+    if (currentStep()!.attempt === 1) throw new Error('once');
+    this.executions.add();
+    return 100;
+  }
+  @Step({ retries: 1, backoff: { initial: '10ms', jitter: false } }) async flaky(): Promise<number> {
+    if (currentStep()!.attempt === 1) throw new Error('once');
+    this.executions.add();
+    return 1000;
+  }
+  @Step() async compensate(): Promise<void> {
+    this.executions.add();
+  }
+}
+
+interface Payload {
+  readonly fails?: boolean;
+  readonly cancels?: boolean;
+}
+
+/** Every kind of flush there is. The second wait would see an event that came twice. */
+@Workflow({ name: 'everything' })
+class Everything {
+  constructor(readonly steps: Steps) {}
+
+  async run(ctx: WorkflowContext<Payload>) {
+    const { steps } = this;
+    const sum = (await steps.one()) + (await steps.two());
+    const [left, right] = await Promise.all([steps.left(), steps.right()]);
+    const flaky = await steps.flaky();
+    await ctx.sleep('nap', '10ms');
+    const paid = await ctx.waitForEvent('payment', Paid(ctx.runId));
+    const [again, shared] = await Promise.all([
+      ctx.waitForEvent('again', Paid(ctx.runId), { timeout: '60ms' }),
+      ctx.waitForEvent('shared', `shared ${ctx.runId}`),
+    ]);
+    if (ctx.payload.fails) throw new NonRetryableError('declined');
+    if (ctx.payload.cancels) await ctx.cancel();
+    return {
+      sum: sum + left + right + flaky,
+      paid: paid.data.amount,
+      again: again.timedOut,
+      shared: shared.data,
+    };
+  }
+
+  @OnFailure() async failed(_ctx: FailureContext<Payload>): Promise<void> {
+    await this.steps.compensate();
+  }
+}
+const RESULT = { sum: 1113, paid: 7, again: true, shared: 'kept' };
+const STEPS = ['one', 'two', 'left', 'right', 'flaky'].map((name) => `Steps.${name}`);
+
+@Workflow({ name: 'waiting' })
+class Waiting {
+  async run(ctx: WorkflowContext<void>): Promise<string> {
+    const { timedOut } = await ctx.waitForEvent('w', Never(ctx.runId), { timeout: '1h' });
+    return timedOut ? 'timed out' : 'told';
+  }
+}
+
+const nexts = (values: readonly unknown[]): readonly string[] => values[6] as string[];
+const commitTo =
+  (next: string) =>
+  (name: string, values: readonly unknown[]): boolean =>
+    name === 'workflow_commit' && nexts(values).includes(next);
+const named =
+  (wanted: string) =>
+  (name: string): boolean =>
+    name === wanted;
+const retried = (name: string, values: readonly unknown[]): boolean =>
+  name === 'workflow_answer' && (values[9] as (number | null)[]).some((retryMs) => retryMs !== null);
+const answered = (name: string, values: readonly unknown[]): boolean =>
+  name === 'workflow_answer' && (values[9] as (number | null)[]).includes(null);
+
+/** Each statement of a run whose reply may be lost. */
+const REPLIES = {
+  'a trigger that leases the run': named('workflow_trigger'),
+  'a claim': (name: string) => name === 'workflow_claim',
+  'a load': named('workflow_load'),
+  'a flush that goes on': commitTo('continue'),
+  'a flush that suspends': commitTo('suspend'),
+  'a flush that waits for an event': commitTo('listen'),
+  'the look for kept events': named('workflow_collect_kept'),
+  "a step's answer": answered,
+  "a step's failed attempt": retried,
+  'an event for one run': named('workflow_notify_run'),
+  'an event that is kept': named('workflow_keep_event'),
+  'an event for all that wait': named('workflow_notify_waiters'),
+  'the end': commitTo('completed'),
+  'a beat': named('workflow_beat'),
+};
+
+describe.each(DATABASES)(
+  'a reply that is lost although the statement was committed, on $name',
+  (databases) => {
+    let database: TestDatabase;
+    beforeAll(async () => {
+      database = await databases.create();
+    });
+    afterAll(() => database.dispose());
+
+    describe.each(['in-process', 'http'] as const)('over %s', (transport) => {
+      let app: Instance;
+      let client: WorkflowClient;
+      let steps: Steps;
+      let count = 0;
+      let runId: string;
+      beforeAll(async () => {
+        app = await boot(database, { transport, providers: [Steps, Everything, Waiting] });
+        client = app.get(WorkflowClient);
+        steps = app.get(Steps);
+      });
+      afterAll(() => app?.app.close());
+      beforeEach(() => {
+        runId = `${transport} ${++count}`;
+      });
+
+      const tell = async (): Promise<void> => {
+        await client.notify(Paid(runId), { amount: 7 }, { runId });
+        await client.notify(`shared ${runId}`, 'kept', { keepFor: '1h' });
+      };
+      /** One header, nothing to do any more, each fact once. */
+      const expectOneEnd = async (status: string): Promise<void> => {
+        const runs = await app.rows<{ id: string; status: string }>(
+          `select id, status from workflow_run where run_id = '${runId}'`,
+        );
+        expect(runs).toEqual([{ id: expect.any(String), status }]);
+        for (const table of ['workflow_task', 'workflow_message']) {
+          expect(await app.rows(`select * from ${table} where execution = ${runs[0]!.id}`)).toEqual([]);
+        }
+        const positions = (await client.journal(runId)).map(({ position }) => position);
+        expect(positions).toEqual(positions.map((_, i) => i + 1));
+      };
+
+      it.each(Object.keys(REPLIES) as (keyof typeof REPLIES)[])(
+        'of %s costs nothing: the run ends right, each step executed once',
+        async (reply) => {
+          const lost = app.loseReplies(REPLIES[reply]);
+          const run = await client.trigger(Everything, {}, { runId });
+          expect(run.created).toBe(true);
+          await tell();
+          expect(await run.result({ timeout: '15s' })).toEqual(RESULT);
+          expect(lost.count).toBe(1);
+          lost.stop();
+          expect(steps.executions.of(runId).toSorted()).toEqual(STEPS.toSorted());
+          await expectOneEnd('completed');
+        },
+      );
+
+      it('of a trigger that leaves the run to a claim: created all the same, and one run', async () => {
+        const lost = app.loseReplies(named('workflow_trigger'));
+        const run = await client.trigger(Everything, {}, { runId, delay: '20ms' });
+        lost.stop();
+        expect([lost.count, run.created]).toEqual([1, true]);
+        await tell();
+        expect(await run.result({ timeout: '15s' })).toEqual(RESULT);
+        expect(steps.executions.of(runId).toSorted()).toEqual(STEPS.toSorted());
+        await expectOneEnd('completed');
+        // somebody else's trigger of the same run did not create it
+        expect((await client.trigger(Everything, {}, { runId })).created).toBe(false);
+      });
+
+      it('of many triggers in one statement: each is created, once', async () => {
+        const lost = app.loseReplies((name) => name.startsWith('workflow_trigger'));
+        const items = [1, 2, 3].map((n) => ({ payload: {}, runId: `${runId}/${n}` }));
+        const runs = await client.triggerMany(Everything, items);
+        lost.stop();
+        expect(lost.count).toBe(1);
+        expect(runs.map(({ created }) => created)).toEqual([true, true, true]);
+        await client.cancel(items.map((item) => item.runId));
+      });
+
+      it('of the end as failed: @OnFailure has been called once', async () => {
+        const lost = app.loseReplies(commitTo('failed'));
+        const run = await client.trigger(Everything, { fails: true }, { runId });
+        await tell();
+        await expect(run.result({ timeout: '15s' })).rejects.toMatchObject({ code: 'WF_RUN_FAILED' });
+        lost.stop();
+        expect(lost.count).toBe(1);
+        const compensated = steps.executions.of(runId).filter((step) => step.startsWith('onFailure/'));
+        expect(compensated).toEqual(['onFailure/Steps.compensate']);
+        await expectOneEnd('failed');
+      });
+
+      it('of the end as cancelled by the code', async () => {
+        const lost = app.loseReplies(commitTo('cancelled'));
+        const run = await client.trigger(Everything, { cancels: true }, { runId });
+        await tell();
+        await expect(run.result({ timeout: '15s' })).rejects.toMatchObject({ code: 'WF_RUN_CANCELLED' });
+        lost.stop();
+        expect(lost.count).toBe(1);
+        await expectOneEnd('cancelled');
+      });
+
+      it('of an event that wakes a run which takes it and ends before the event is sent again', async () => {
+        const run = await client.trigger(Waiting, undefined, { runId });
+        await client.notify(Never(`other ${runId}`), 1); // nobody waits for that one
+        const lost = app.loseReplies(named('workflow_notify_run'));
+        const sent = client.notify(Never(runId), 1, { runId });
+        expect(await run.result({ timeout: '15s' })).toBe('told');
+        await sent;
+        lost.stop();
+        expect(lost.count).toBe(1);
+        await expectOneEnd('completed');
+      });
+
+      it('of a claim: its leases come back within two beats', async () => {
+        const names: string[] = [];
+        const lost = app.loseReplies((name) => {
+          if (lost.count > 0) names.push(name);
+          return name === 'workflow_claim' && due;
+        });
+        let due = false;
+        const run = await client.trigger(Everything, {}, { runId, delay: '30ms' });
+        due = true;
+        // the first claim that finds it leases it; those before it found nothing and lost nothing
+        await app.rows(`select pg_sleep(0.03)`);
+        await tell();
+        expect(await run.result({ timeout: '15s' })).toEqual(RESULT);
+        lost.stop();
+        const released = names.indexOf('workflow_release');
+        const beats = names
+          .slice(0, released < 0 ? undefined : released)
+          .filter((n) => n === 'workflow_beat');
+        expect(beats.length).toBeLessThanOrEqual(2);
+        expect(steps.executions.of(runId).toSorted()).toEqual(STEPS.toSorted());
+      });
+    });
+  },
+);
