@@ -42,12 +42,13 @@ describe.each(MODES)('the context: $name', (mode) => {
     await run.handle.notify(Told(run.runId), 'go');
     const last = (await run.result()) as unknown[];
     for (const values of replays) expect(values).toEqual(last.slice(0, values.length));
-    if (mode.fresh) expect(replays.length).toBeGreaterThan(2);
+    expect(replays.length).toBeGreaterThan(mode.fresh ? 2 : 0);
     // no two are alike, and time does not go back
     const column = (at: number): unknown[] => last.filter((_, i) => i % 3 === at);
     expect(new Set(column(1)).size).toBe(column(1).length);
     expect(new Set(column(2)).size).toBe(column(2).length);
-    expect(column(0)).toEqual(column(0).toSorted());
+    const times = column(0).map((time) => Date.parse(time as string));
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
   });
 
   it('random and uuid inside a step are the same for each of its attempts, and differ from step to step', async () => {
@@ -106,7 +107,7 @@ describe.each(MODES)('the context: $name', (mode) => {
         'warn: ended',
       ].toSorted(),
     );
-    if (mode.fresh) expect(run.replays).toBeGreaterThan(2);
+    expect(run.replays).toBeGreaterThan(mode.fresh ? 2 : 0);
   });
 
   it('cancel ends the run there, and nothing behind it is executed', async () => {

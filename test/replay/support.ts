@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Global, Module, type INestApplication, type LoggerService, type Provider } from '@nestjs/common';
+import { Global, Module, type INestApplication, type Provider } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   FailureContext,
@@ -28,21 +28,22 @@ export interface Mode {
   readonly fresh: boolean;
 }
 
-const [postgres, pglite] = DATABASES as [TestDatabases, TestDatabases];
-const mode = (database: TestDatabases, transport: Mode['transport'], fresh: boolean): Mode => ({
+const named = (name: TestDatabases['name']): TestDatabases => DATABASES.find((one) => one.name === name)!;
+const [postgres, pglite] = [named('postgres'), named('pglite')];
+const modeOf = (database: TestDatabases, transport: Mode['transport'], fresh: boolean): Mode => ({
   name: `${database.name}, ${transport}, ${fresh ? 'replayed from the journal each time' : 'parked'}`,
   database,
   transport,
   fresh,
 });
 
-export const PARKED = mode(pglite, 'in-process', false);
-export const FRESH = mode(pglite, 'in-process', true);
+export const PARKED = modeOf(pglite, 'in-process', false);
+export const FRESH = modeOf(pglite, 'in-process', true);
 export const MODES: readonly Mode[] = [
   PARKED,
   FRESH,
-  mode(postgres, 'http', true),
-  mode(postgres, 'http', false),
+  modeOf(postgres, 'http', true),
+  modeOf(postgres, 'http', false),
 ];
 
 /** PGlite in a folder: what was stored outlives the application. */
@@ -156,9 +157,9 @@ export class Bench {
       ],
       providers: [Scripted, Retried, Limited, Guarded, ...(options.providers ?? [])],
     })
-      .setLogger(logger as LoggerService)
+      .setLogger(logger)
       .compile();
-    const app = module.createNestApplication({ logger: logger as LoggerService });
+    const app = module.createNestApplication({ logger });
     if (mode.transport === 'http') await app.listen(0, '127.0.0.1');
     else await app.init();
     return new Bench(app, database, clock, logger.lines);
@@ -188,7 +189,7 @@ export class Bench {
     scripts.set(runId, { body, ...(onFailure && { onFailure }) });
     const payload = { script: runId, ...(data !== undefined && { data }) };
     const handle = await this.client.trigger(workflow, payload, { runId });
-    return new TestRun(this, handle as RunHandle);
+    return new TestRun(this, handle);
   }
 
   /** Moves the time of runs on; what is due by then is looked for at once. */
