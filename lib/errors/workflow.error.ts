@@ -8,21 +8,26 @@ const BRAND = Symbol.for('nestjs-workflow:error');
  */
 export class WorkflowError extends Error {
   readonly code: WorkflowErrorCode;
-  /** HTTP status; Nest's own exception filter answers with it */
+  /** HTTP status. Nest's exception filter takes an error for one of HTTP when these three stand together */
+  readonly status: number;
   readonly statusCode: number;
+  readonly expose = true;
 
   constructor(code: WorkflowErrorCode, what: string, options?: { cause?: unknown }) {
     super(`${what}${/[.!?]$/.test(what) ? '' : '.'} ${WORKFLOW_ERRORS[code].remedy} [${code}]`, options);
     this.name = new.target.name;
     this.code = code;
-    this.statusCode = WORKFLOW_ERRORS[code].status;
+    this.status = this.statusCode = WORKFLOW_ERRORS[code].status;
     Object.defineProperty(this, BRAND, { value: true });
   }
 
   /** True for an error of this library, also when two copies of the package are loaded; with `code`, only for that one. */
   static is(error: unknown, code?: WorkflowErrorCode): error is WorkflowError {
     return (
-      typeof error === 'object' && error !== null && BRAND in error && (code === undefined || (error as unknown as WorkflowError).code === code)
+      typeof error === 'object' &&
+      error !== null &&
+      BRAND in error &&
+      (code === undefined || (error as unknown as WorkflowError).code === code)
     );
   }
 }

@@ -1,7 +1,8 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { Clock, Codec, Probe, RunEffects, RunStore, type Loaded } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
-import { Activation, type ActivationDependencies } from './activation.js';
+import { Activation } from './activation.js';
+import type { ActivationDependencies } from './activation.types.js';
 import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
 import { Signals } from './signals.js';

@@ -46,9 +46,15 @@ export class TaskIntake extends RunIntake {
     manager?: EntityManager,
   ): Promise<(Triggered | null)[]> {
     const unowned = rows.map((row) => ({ ...row, owner: null }));
-    const triggered = await this.store.triggerAll(unowned, manager);
+    const triggered = await (manager
+      ? this.store.triggerAll(unowned, manager)
+      : this.repeat(() => this.store.triggerAll(unowned)));
     this.afterCommit(manager, () => this.signals.announceDue());
     return triggered;
+  }
+
+  repeat<R>(statement: () => Promise<R>): Promise<R> {
+    return this.writer.repeat(statement);
   }
 
   /** Rows are visible only after the commit: the caller's query runner is watched, in memory. */

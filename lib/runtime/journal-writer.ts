@@ -9,7 +9,7 @@ import {
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
-import { Lane } from './lane.js';
+import { backoffMs, Lane } from './lane.js';
 
 const MAX_BYTES = 8 * 1024 * 1024;
 
@@ -22,11 +22,13 @@ export class JournalWriter {
   readonly #commits: Lane<AdvanceCommit, CommitResult>;
   readonly #answers: Lane<StepCommit, CommitResult>;
 
-  constructor(store: RunStore) {
+  #givenUp = false;
+
+  constructor(private readonly store: RunStore) {
     const common = {
       fault: (error: unknown) => store.fault(error),
       maxBytes: MAX_BYTES,
-      pause: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+      pause,
       onTransient: (error: unknown, tries: number) => this.#report(error, tries),
     };
     this.#triggers = new Lane({
@@ -63,8 +65,22 @@ export class JournalWriter {
     return this.#answers.add(commit);
   }
 
+  /** A statement outside the lanes, repeated as theirs are. */
+  async repeat<R>(statement: () => Promise<R>): Promise<R> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await statement();
+      } catch (error) {
+        if (this.#givenUp || this.store.fault(error) !== 'transient') throw error;
+        this.#report(error, tries);
+        await pause(backoffMs(tries));
+      }
+    }
+  }
+
   /** From now on a database that does not answer is an error, and no reason to wait. */
   giveUp(): void {
+    this.#givenUp = true;
     for (const lane of [this.#triggers, this.#loads, this.#commits, this.#answers]) lane.giveUp();
   }
 
@@ -75,6 +91,8 @@ export class JournalWriter {
     );
   }
 }
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const sizeOfAnswer = (answer: StepCommit['row']['answer']): number =>
   answer === null ? 0 : answer.ok ? answer.value.length : answer.failure.length;

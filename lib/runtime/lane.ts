@@ -19,6 +19,9 @@ interface Waiting<T, R> {
   readonly reject: (error: unknown) => void;
 }
 
+/** How long to wait after so many tries that the database did not answer. */
+export const backoffMs = (tries: number): number => Math.min(2000, 25 * 2 ** Math.min(tries, 10));
+
 /**
  * Group commit: one flush in flight; what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
  * A transient failure repeats the same batch unchanged (each statement is idempotent) until it is through; a value that the
@@ -73,7 +76,7 @@ export class Lane<T, R> {
         const fault = this.options.fault(error);
         if (fault === 'transient' && !this.#givenUp) {
           this.options.onTransient?.(error, tries);
-          await this.options.pause(Math.min(2000, 25 * 2 ** Math.min(tries, 10)));
+          await this.options.pause(backoffMs(tries));
           continue;
         }
         if (fault === 'poison') return this.#isolate(batch, error);

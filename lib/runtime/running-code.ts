@@ -1,0 +1,160 @@
+import { Logger } from '@nestjs/common';
+import type { WorkflowHandler } from '../authoring/index.js';
+import { StepFailedError } from '../engine/errors.js';
+import { decodeFailure, type Failure } from '../engine/failure.js';
+import type { Journal, JournalRow } from '../engine/journal.js';
+import { Replay, type Ask, type Outcome } from '../engine/replay.js';
+import type { Clock, Codec, RunEffects, RunHeader } from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import type { ActivationSession } from './activation-session.js';
+import type { RuntimeConfig } from './config.js';
+import { FAILURE_PREFIX, startCode } from './start-code.js';
+
+export interface CodeDependencies {
+  readonly codec: Codec;
+  readonly effects: RunEffects;
+  readonly clock: Clock;
+  readonly config: RuntimeConfig;
+}
+
+/** Microtasks run dry before the next turn of the loop: whatever the code does with an answer it has done by then. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** The code of one run as it runs here: given its answers one by one, and watched for what it asks. */
+export class RunningCode {
+  #replay!: Replay;
+  #session!: ActivationSession;
+  #failure: Failure | undefined;
+  #live: boolean;
+  #lastEntryAt: number;
+  /** keys whose answer was found here, not loaded: what the code does with them it does for the first time */
+  readonly #ours = new Set<string>();
+  #wake: () => void = () => {};
+  readonly #logger = new Logger('Workflow');
+
+  /**
+   * @param replayed true: what the code does until its first new answer was done before
+   * @param onAsk called with each key that the code in force asks for
+   */
+  constructor(
+    private readonly on: CodeDependencies,
+    private readonly definition: WorkflowDefinition,
+    private readonly handler: WorkflowHandler<any, any>,
+    private readonly header: RunHeader,
+    private readonly journal: Journal,
+    replayed: boolean,
+    private readonly onAsk: () => void,
+  ) {
+    this.#live = !replayed;
+    this.#lastEntryAt = header.createdAt;
+  }
+
+  /** Starts `run`, or (with a failure) the @OnFailure method in its place. */
+  start(failure?: Failure): void {
+    this.#failure = failure;
+    const prefix = failure ? FAILURE_PREFIX : '';
+    const replay = new Replay(prefix);
+    this.#replay = replay;
+    replay.onActivity = () => this.#wake();
+    const { codec, effects, config } = this.on;
+    this.#session = startCode(this.handler, failure, {
+      definition: this.definition,
+      header: this.header,
+      replay,
+      codec,
+      effects,
+      steps: config.steps,
+      isLive: () => this.#live && !this.journal.hasUnseen(prefix),
+      lastEntryAt: () => this.#lastEntryAt,
+      asked: (key) => {
+        this.journal.seen(key);
+        if (replay === this.#replay) this.onAsk();
+      },
+    });
+  }
+
+  /** The run has failed just now: what its @OnFailure method does it does for the first time. */
+  startOnFailure(failure: Failure): void {
+    this.#live = true;
+    this.start(failure);
+  }
+
+  /** What the run has failed with, while its @OnFailure method runs. */
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.#replay.outcome;
+  }
+
+  get cancelled(): boolean {
+    return this.#replay.cancelled;
+  }
+
+  get session(): ActivationSession {
+    return this.#session;
+  }
+
+  /** What is asked and not answered, in the order asked. */
+  open(): Ask[] {
+    return this.#replay.open();
+  }
+
+  find(key: string): Ask | undefined {
+    return this.#replay.find(key);
+  }
+
+  /** The answer of this key was found here and now. */
+  found(key: string): void {
+    this.#ours.add(key);
+  }
+
+  /** Gives the code everything journaled that it asks for: one answer, then the loop runs dry, then the next. */
+  async deliverAll(): Promise<void> {
+    for (;;) {
+      // asked as something else it stays undelivered: that is a mismatch, and no answer
+      const row = this.journal.undelivered.find(({ key, kind }) => this.find(key)?.request.kind === kind);
+      if (!row) return;
+      this.journal.delivered(row);
+      this.#compareArguments(row);
+      this.#live = this.#ours.has(row.key);
+      this.#lastEntryAt = Math.max(this.#lastEntryAt, row.finishedAt!);
+      this.#replay.deliver(row.key, this.#outcomeOf(row));
+      await turn();
+    }
+  }
+
+  /** True when the code asked for something or ended within the time. */
+  async activity(ms: number): Promise<boolean> {
+    let callOff = (): void => {};
+    const active = await new Promise<boolean>((resolve) => {
+      this.#wake = () => resolve(true);
+      callOff = this.on.clock.after(ms, () => resolve(false));
+    });
+    callOff();
+    this.#wake = () => {};
+    if (active) await turn();
+    return active;
+  }
+
+  /** Another call of the same step may have taken the recorded one's place. */
+  #compareArguments(row: JournalRow): void {
+    const digest = this.find(row.key)?.request.digest;
+    if (digest == null || row.digest === null || digest === row.digest) return;
+    this.#logger.warn(
+      `Step "${row.key}" of run ${this.header.runId} is called with other arguments than those it was recorded with; its recorded answer is given.`,
+    );
+  }
+
+  #outcomeOf({ key, kind, attempts, eventId, answer }: JournalRow): Outcome {
+    if (!answer!.ok) {
+      return { ok: false, error: new StepFailedError(key, attempts, decodeFailure(answer!.failure)) };
+    }
+    if (kind === 'sleep') return { ok: true, value: undefined };
+    const { codec } = this.on;
+    if (kind !== 'wait') return { ok: true, value: codec.decode(answer!.value) };
+    const timedOut = eventId === null;
+    return { ok: true, value: { timedOut, data: timedOut ? undefined : codec.decode(answer!.value) } };
+  }
+}
