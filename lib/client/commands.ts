@@ -124,7 +124,9 @@ export class WorkflowCommands extends RunEffects {
     const definition = this.registry.resolve(workflow);
     const { name, version, timeoutMs } = definition;
     const runId = options.runId === undefined ? randomUUID() : checkName(options.runId, 'The run id');
-    const labels = (options.labels ?? []).map((label) => checkName(label, 'A label'));
+    const given = options.labels ?? [];
+    if (!Array.isArray(given)) throw new WorkflowError('WF_INVALID_ARGUMENT', '`labels` is not an array');
+    const labels = given.map((label) => checkName(label, 'A label'));
     if (labels.length > MAX_LABELS)
       throw new WorkflowError('WF_INVALID_ARGUMENT', `A run has at most ${MAX_LABELS} labels`);
     return {

@@ -16,7 +16,14 @@ import { parseDuration, type Duration } from '../engine/duration.js';
 import { RunCancelledError, RunFailedError } from '../engine/errors.js';
 import { decodeFailure } from '../engine/failure.js';
 import { WorkflowError } from '../errors/index.js';
-import { Codec, RunIntake, RunStore, type RunFilter, type RunRecord } from '../ports/index.js';
+import {
+  Codec,
+  RunIntake,
+  RunStore,
+  type RunFilter,
+  type RunRecord,
+  type RunStatus,
+} from '../ports/index.js';
 import { WorkflowCommands } from './commands.js';
 import { ResultWaiter } from './result-waiter.js';
 import { toEntry, toRun } from './run-view.js';
@@ -195,8 +202,16 @@ function refuseInRun(call: string): void {
   );
 }
 
+const STATUSES: readonly RunStatus[] = ['pending', 'running', 'waiting', 'completed', 'failed', 'cancelled'];
+
 function filterOf(query: RunQuery): RunFilter {
   const { workflow, status, label, createdAfter, createdBefore } = query;
+  if (status !== undefined && !STATUSES.includes(status)) {
+    throw new WorkflowError(
+      'WF_INVALID_ARGUMENT',
+      `status is ${JSON.stringify(status)}; it is one of ${STATUSES.join(', ')}`,
+    );
+  }
   for (const [name, date] of Object.entries({ createdAfter, createdBefore })) {
     if (date !== undefined && !(date instanceof Date && !Number.isNaN(date.getTime()))) {
       throw new WorkflowError('WF_INVALID_ARGUMENT', `${name} is not a valid Date`);
