@@ -73,16 +73,17 @@ export class WorkflowCommands extends RunEffects {
         '`keepFor` does not go with `runId`: an event for one run is kept until that run ends',
       );
     }
-    const result = await this.store.notify(
-      {
-        eventId: id,
-        event: name,
-        data: this.codec.encode(data, `data of event "${name}"`),
-        runId: runId === undefined ? null : checkName(runId, 'The run id'),
-        keepForMs: keepFor === undefined ? null : parseDuration(keepFor),
-      },
-      manager,
-    );
+    const request = {
+      eventId: id,
+      event: name,
+      data: this.codec.encode(data, `data of event "${name}"`),
+      runId: runId === undefined ? null : checkName(runId, 'The run id'),
+      keepForMs: keepFor === undefined ? null : parseDuration(keepFor),
+    };
+    // with the same event id; whoever called again after an error would send a second event
+    const result = await (manager
+      ? this.store.notify(request, manager)
+      : this.intake.repeat(() => this.store.notify(request)));
     this.intake.afterCommit(manager, () => {
       this.intake.announceDue();
       if (manager && keepFor !== undefined) this.#deliverKept(id);

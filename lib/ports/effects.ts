@@ -22,6 +22,8 @@ export abstract class RunIntake {
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
   ): Promise<(Triggered | null)[]>;
+  /** Sends an idempotent statement again, unchanged, for as long as the database does not answer. */
+  abstract repeat<R>(statement: () => Promise<R>): Promise<R>;
   /** Calls back once the caller's transaction is over (nobody announces its commit); at once without one. */
   abstract afterCommit(manager: EntityManager | undefined, work: () => void): void;
   /** Something is due: workers here and elsewhere look at once. */
