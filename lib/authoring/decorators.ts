@@ -97,8 +97,14 @@ function durable(original: Method, name: string, method: string, options: KeyedS
   for (const key of Reflect.getMetadataKeys(original))
     Reflect.defineMetadata(key, Reflect.getMetadata(key, original), wrapper);
   Object.defineProperty(wrapper, 'length', { value: original.length, configurable: true });
-  Reflect.defineMetadata(STEP, { name }, wrapper);
+  Reflect.defineMetadata(STEP, { name, options }, wrapper);
   return wrapper;
+}
+
+/** Another function as the same step: with its name, key and options. Undefined when `step` is none. */
+export function sameStep(step: unknown, method: string, work: Method): Method | undefined {
+  const marked = typeof step === 'function' ? Reflect.getMetadata(STEP, step) : undefined;
+  return marked && durable(work, marked.name, method, marked.options);
 }
 
 /** Marks the method that is called, durably, once the run has failed for good. */

@@ -20,10 +20,10 @@ export class ReplayInspector extends Inspector {
 
   async advanced(activation: Activation): Promise<void> {
     const { runId } = activation.header;
-    const problem =
-      mismatchIn(activation.journal, activation.standing.open, runId) ?? (await this.#replayed(activation));
+    const stuck = mismatchIn(activation.journal, activation.standing.open, runId);
+    const problem = stuck ?? (await this.#replayed(activation));
     if (!problem) return;
-    this.#logger.error(problem.message);
+    if (!stuck) this.#logger.error(problem.message);
     this.#problems.push(problem);
   }
 
@@ -45,6 +45,8 @@ export class ReplayInspector extends Inspector {
     if (outcome && !outcome.ok && WorkflowError.is(outcome.error, 'WF_NO_PROGRESS')) return undefined;
     const again = await first.shadow();
     try {
+      const mismatch = mismatchIn(again.journal, again.standing.open, first.header.runId);
+      if (mismatch) return mismatch;
       const until = performance.now() + PATIENCE_MS;
       let difference = differenceOf(first, again);
       while (difference !== undefined && performance.now() < until) {

@@ -35,6 +35,7 @@ export class WorkflowBench {
   readonly #store: RunStore;
   /** calls are done one after the other */
   #last: Promise<unknown> = Promise.resolve();
+  #crashing = false;
 
   private constructor(app: INestApplicationContext) {
     this.#clock = find(app, BenchClock);
@@ -70,12 +71,12 @@ export class WorkflowBench {
    * @throws WorkflowError WF_NON_DETERMINISM when a `run` asked for something else when it was replayed; any error on which
    * the engine could not go on with a run
    */
-  untilIdle(): Promise<void> {
+  async untilIdle(): Promise<void> {
     return this.#inTurn(async () => void (await this.#settle()));
   }
 
   /** Moves time on, and stops at each moment in between at which something is due until that is done, as in `untilIdle`. */
-  advance(by: Duration): Promise<void> {
+  async advance(by: Duration): Promise<void> {
     const ms = parseDuration(by);
     return this.#inTurn(async () => {
       const target = this.#clock.now + ms;
@@ -90,20 +91,22 @@ export class WorkflowBench {
   /**
    * As if the process were killed at this moment and another one started: what executes is aborted and its result is lost, what
    * is in memory is forgotten, and all goes on from the database. A step that does not heed its signal goes on in the background.
+   * An `advance` or `untilIdle` that is under way goes on as well, and ends when the runs have caught up.
    */
-  crashAndRestart(): Promise<void> {
-    return this.#inTurn(async () => {
-      this.#scheduler.stop();
-      await this.#loseLeases();
-      const ended = this.#scheduler.quiet().then(() => true);
-      // an activation between two steps finds out at its next flush that it is dead, and may begin one until then
-      do this.#steps.abortAll(new Error('The process was killed by the test bench'));
-      while (!(await Promise.race([ended, later()])));
-      // what was being written then was passed over
-      await this.#loseLeases();
-      this.#cache.clear();
-      this.#scheduler.resume();
-    });
+  async crashAndRestart(): Promise<void> {
+    this.#refuseInRun();
+    this.#crashing = true;
+    this.#scheduler.stop();
+    await this.#loseLeases();
+    const ended = this.#scheduler.quiet().then(() => true);
+    // an activation between two steps finds out at its next flush that it is dead, and may begin one until then
+    do this.#steps.abortAll(new Error('The process was killed by the test bench'));
+    while (!(await Promise.race([ended, later()])));
+    // what was being written then was passed over
+    await this.#loseLeases();
+    this.#cache.clear();
+    this.#scheduler.resume();
+    this.#crashing = false;
   }
 
   /** As the sweep of another process, for which this one has never been alive. */
@@ -115,6 +118,9 @@ export class WorkflowBench {
   /** @returns when the next task becomes due */
   async #settle(): Promise<number | null> {
     for (;;) {
+      if (!this.#scheduler.running && this.#leases.inDoubt && !this.#crashing) {
+        throw new WorkflowError('WF_NO_BENCH', 'The application is not initialized, or was closed');
+      }
       this.#scheduler.wake();
       await this.#scheduler.quiet();
       this.#inspector.tell();
@@ -124,14 +130,18 @@ export class WorkflowBench {
         this.#clock.now,
       );
       if (leased === 0 && due === 0 && this.#scheduler.active === 0) return nextAt;
-      if (!this.#scheduler.running && this.#leases.inDoubt) {
-        throw new WorkflowError('WF_NO_BENCH', 'The application is not initialized, or was closed');
-      }
       await later();
     }
   }
 
-  async #inTurn(work: () => Promise<void>): Promise<void> {
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    this.#refuseInRun();
+    const turn = this.#last.then(work, work);
+    this.#last = turn;
+    return turn;
+  }
+
+  #refuseInRun(): void {
     const scope = runScope.getStore();
     if (scope) {
       throw new WorkflowError(
@@ -139,9 +149,6 @@ export class WorkflowBench {
         `The test bench is called inside run ${scope.session.info.runId}, and would wait for itself; call it from the test`,
       );
     }
-    const turn = this.#last.then(work, work);
-    this.#last = turn;
-    return turn;
   }
 }
 

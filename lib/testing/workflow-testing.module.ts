@@ -1,4 +1,5 @@
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
 import { WorkflowError } from '../errors/index.js';
 import type { RuntimeConfig } from '../runtime/config.js';
 import { Inspector } from '../runtime/inspector.js';
@@ -10,6 +11,7 @@ import { BenchClock } from './bench-clock.js';
 import { OwnSchema } from './own-schema.js';
 import { migratedDump } from './pglite-dump.js';
 import { ReplayInspector } from './replay-inspector.js';
+import { StepDoubles } from './step-doubles.js';
 
 /** Options of the testing module. All optional; what is not given here is as in the application, or the default. */
 export interface WorkflowTestingOptions extends WorkflowModuleOptions {
@@ -73,6 +75,7 @@ export class WorkflowTestingModule {
       BenchClock,
       { provide: CLOCK_OVERRIDE, useExisting: BenchClock },
       ReplayInspector,
+      StepDoubles,
       { provide: Inspector, useExisting: ReplayInspector },
       { provide: RUNTIME_OVERRIDES, useValue: RUNTIME },
       { provide: OPTIONS_OVERRIDE, useValue: override },
@@ -84,6 +87,7 @@ export class WorkflowTestingModule {
     return {
       module: WorkflowTestingOverrides,
       global: true,
+      imports: [DiscoveryModule],
       providers: own ? [...providers, { provide: OwnSchema, useValue: own }] : providers,
       exports: providers,
     };
