@@ -34,7 +34,9 @@ import { TaskIntake } from './runtime/intake.js';
 import { JournalWriter } from './runtime/journal-writer.js';
 import { Leases } from './runtime/leases.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
+import { RunDeliveries } from './runtime/run-deliveries.js';
 import { Signals } from './runtime/signals.js';
+import { StepDeliveries } from './runtime/step-deliveries.js';
 import { StepRunner } from './runtime/step-runner.js';
 import { SystemClock } from './runtime/system-clock.js';
 import { Database } from './typeorm/database.js';
@@ -116,6 +118,8 @@ const PROVIDERS: Provider[] = [
   { provide: RunEffects, useExisting: WorkflowCommands },
   ActivationCache,
   ActivationFactory,
+  RunDeliveries,
+  StepDeliveries,
   DeliveryExecutor,
   LocalDeliveries,
   RemoteDeliveries,

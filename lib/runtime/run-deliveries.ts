@@ -1,0 +1,127 @@
+import { Injectable, Optional } from '@nestjs/common';
+import {
+  Probe,
+  RunStore,
+  type Delivery,
+  type DeliveryReply,
+  type Lease,
+  type Loaded,
+} from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import type { Activation } from './activation.js';
+import { ActivationCache } from './activation-cache.js';
+import { ActivationFactory } from './activation-factory.js';
+import type { ActivationEnd } from './activation.types.js';
+import type { DeliveryMode } from './delivery-mode.js';
+import { Inspector } from './inspector.js';
+import { JournalWriter } from './journal-writer.js';
+import { Leases } from './leases.js';
+import { Signals } from './signals.js';
+
+/** Deliveries that advance a run: from the load under the lease to the reply. */
+@Injectable()
+export class RunDeliveries {
+  readonly #fresh = new Map<string, Loaded>();
+
+  constructor(
+    private readonly store: RunStore,
+    private readonly writer: JournalWriter,
+    private readonly factory: ActivationFactory,
+    private readonly cache: ActivationCache,
+    private readonly leases: Leases,
+    private readonly signals: Signals,
+    @Optional() private readonly probe?: Probe,
+    @Optional() private readonly inspector?: Inspector,
+  ) {}
+
+  /** What is known of a run that was inserted already leased. */
+  prepare(taskId: string, loaded: Loaded): void {
+    this.#fresh.set(taskId, loaded);
+  }
+
+  /** @param adopted true once this process has taken over the lease */
+  async advance(
+    delivery: Delivery,
+    definition: WorkflowDefinition,
+    mode: DeliveryMode,
+    adopted: () => boolean,
+  ): Promise<DeliveryReply> {
+    const { runId, taskId, fence } = delivery;
+    const lease = { taskId, fence };
+    const parked = this.cache.take(runId);
+    let end: ActivationEnd | undefined;
+    let activation: Activation | undefined;
+    try {
+      const fresh = this.#fresh.get(taskId);
+      this.#fresh.delete(taskId);
+      const loaded = fresh ?? (await this.writer.load({ taskId, fence, position: parked?.position ?? 0 }));
+      if (!loaded) return { next: 'stale' };
+      if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
+      if (this.probe) await this.probe.at('loaded', { runId });
+      this.leases.executing(lease, loaded.header.execution);
+      const resumed = await this.#resume(definition, loaded, parked, lease);
+      if (!resumed) return { next: 'stale' };
+      activation = resumed;
+      const reached = await activation.advance({
+        lease,
+        budget: mode.budget,
+        guarded: mode.guarded,
+        adopted,
+      });
+      if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
+      const reply = await this.#reply(reached, activation, lease);
+      end = reached;
+      return reply;
+    } finally {
+      // what is parked must equal what is durable: after any doubt the code starts over from the journal
+      const known = activation ?? parked;
+      if (activation && end && (end.next === 'continue' || (end.next === 'waiting' && end.dispatched > 0))) {
+        this.cache.park(runId, activation);
+      } else if (known) {
+        this.cache.drop(runId, known);
+        // asked from now on, a step would never be executed: the run has to be looked at again
+        if (end?.next === 'waiting') known.close();
+      }
+    }
+  }
+
+  /** The parked code when it belongs to this very execution and attempt; otherwise a new replay. Null: the lease is lost. */
+  async #resume(
+    definition: WorkflowDefinition,
+    loaded: Loaded,
+    parked: Activation | undefined,
+    lease: Lease,
+  ): Promise<Activation | null> {
+    const { runId, execution, attempt } = loaded.header;
+    if (!parked) return this.factory.make(definition, loaded);
+    if (parked.header.execution === execution && parked.header.attempt === attempt) {
+      parked.refresh(loaded);
+      return parked;
+    }
+    this.cache.drop(runId, parked);
+    const whole = parked.position === 0 ? loaded : await this.writer.load({ ...lease, position: 0 });
+    return whole && this.factory.make(definition, whole);
+  }
+
+  async #reply(end: ActivationEnd, activation: Activation, lease: Lease): Promise<DeliveryReply> {
+    switch (end.next) {
+      case 'continue':
+        return { next: 'continue', seq: activation.turn };
+      case 'finished':
+        this.signals.announceEnded();
+        return { next: 'finished' };
+      case 'lost':
+        return { next: 'stale' };
+      case 'waiting': {
+        // the wait is committed: now look for events that were kept before it (notify does the two in the other order), and
+        // only then give the lease back
+        const { execution } = activation.header;
+        const kept = end.waits.length > 0 && (await this.store.collectKept(execution, end.waits, lease));
+        if (kept || end.dispatched > 0) this.signals.announceDue();
+        return end.dueAt === null
+          ? { next: 'waiting' }
+          : { next: 'waiting', dueInMs: Math.max(0, end.dueAt - activation.time()) };
+      }
+    }
+  }
+}

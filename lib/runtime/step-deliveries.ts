@@ -1,0 +1,116 @@
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { NonRetryableError } from '../engine/errors.js';
+import { encodeFailure, toFailure } from '../engine/failure.js';
+import { pendingRow } from '../engine/plan.js';
+import { workerLost } from '../engine/transition.js';
+import { WorkflowError } from '../errors/index.js';
+import {
+  Clock,
+  Codec,
+  Probe,
+  type Delivery,
+  type DeliveryReply,
+  type Lease,
+  type Loaded,
+} from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import type { Activation } from './activation.js';
+import { ActivationCache } from './activation-cache.js';
+import { ActivationFactory } from './activation-factory.js';
+import { RuntimeConfig } from './config.js';
+import { JournalWriter } from './journal-writer.js';
+import { Leases } from './leases.js';
+import { Signals } from './signals.js';
+import { stepRow } from './step-row.js';
+import { StepRunner } from './step-runner.js';
+
+/** Everything beyond the position a load asks for: none of the journaled rows. */
+const NO_ROWS = 2 ** 31 - 1;
+
+/** Deliveries of step tasks: the code is replayed up to the call, which is then executed and answered. */
+@Injectable()
+export class StepDeliveries {
+  constructor(
+    private readonly writer: JournalWriter,
+    private readonly factory: ActivationFactory,
+    private readonly cache: ActivationCache,
+    private readonly steps: StepRunner,
+    private readonly leases: Leases,
+    private readonly signals: Signals,
+    private readonly codec: Codec,
+    private readonly clock: Clock,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+    @Optional() private readonly probe?: Probe,
+  ) {}
+
+  async execute(delivery: Delivery, key: string, definition: WorkflowDefinition): Promise<DeliveryReply> {
+    const { runId, taskId, fence } = delivery;
+    const lease = { taskId, fence };
+    let activation = this.cache.peek(runId);
+    const known = activation?.find(key) !== undefined;
+    const loaded = await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 });
+    if (!loaded) return { next: 'stale' };
+    if (!known || activation?.header.execution !== loaded.header.execution) {
+      activation = await this.cache.build(runId, () => this.#replayed(definition, loaded));
+    }
+    const found = activation.find(key);
+    if (!found && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
+    if (!found) {
+      throw new WorkflowError(
+        'WF_NON_DETERMINISM',
+        `Step "${key}" of run ${runId} is recorded, but the code does not ask for it`,
+      );
+    }
+    const { header } = loaded;
+    this.leases.executing(lease, header.execution);
+    const before = loaded.rows.find((row) => row.key === key) ?? pendingRow(found.ask, loaded.now);
+    const attempt = before.attempts + 1;
+    const started = this.clock.sqlElapsed();
+    const outcome =
+      loaded.lost >= this.config.maxLosses
+        ? {
+            ok: false as const,
+            error: new NonRetryableError(workerLost(`Step "${key}"`, loaded.lost).message),
+          }
+        : await this.steps.run(found.session, found.ask, attempt, header, lease);
+    if (outcome === 'abandoned') return { next: 'stale' };
+    if (this.probe) await this.probe.at('step-executed', { runId, step: key });
+    const now = loaded.now + (this.clock.sqlElapsed() - started);
+    const { row, retryAt } = stepRow({
+      before,
+      outcome,
+      attempt,
+      ask: found.ask,
+      codec: this.codec,
+      now,
+      random: Math.random(),
+    });
+    if (this.probe) await this.probe.at('answer-sent', { runId, step: key });
+    const result = await this.writer.answer({ ...lease, execution: header.execution, row, retryAt });
+    if (this.probe) await this.probe.at('answer-durable', { runId, step: key });
+    if (result === 'lost') return { next: 'stale' };
+    if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
+    this.signals.announceDue();
+    return { next: 'done' };
+  }
+
+  /** The run has failed and handles its failure: a step that `run` had asked for is not executed any more. */
+  async #abandon(lease: Lease, loaded: Loaded, key: string): Promise<DeliveryReply> {
+    const before = loaded.rows.find((row) => row.key === key);
+    if (!before) return { next: 'stale' };
+    const failure = encodeFailure(
+      toFailure(new NonRetryableError('The run failed before this step was executed')),
+    );
+    const row = { ...before, answer: { ok: false as const, failure }, finishedAt: loaded.now };
+    const { execution } = loaded.header;
+    const result = await this.writer.answer({ ...lease, execution, row, retryAt: null });
+    return { next: result === 'lost' ? 'stale' : 'done' };
+  }
+
+  async #replayed(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {
+    const activation = await this.factory.make(definition, loaded);
+    await activation.replayOnly();
+    this.cache.park(loaded.header.runId, activation);
+    return activation;
+  }
+}
