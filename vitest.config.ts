@@ -15,8 +15,9 @@ export default defineConfig({
   test: {
     include: ['lib/**/*.spec.ts', 'test/**/*.spec.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // generous: two cores, and PGlite takes seconds to start beside other work; no test waits for a time to pass
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
     maxWorkers: 2,
     coverage: {
       provider: 'v8',

@@ -1,0 +1,224 @@
+import type { EntityManager } from 'typeorm';
+import type { JournalRow } from '../engine/journal.js';
+import { WorkflowError } from '../errors/index.js';
+import type {
+  AdvanceCommit,
+  CommitResult,
+  Lease,
+  Loaded,
+  LoadRequest,
+  StepCommit,
+  Triggered,
+  TriggerRow,
+} from '../ports/index.js';
+import { readLoads, type LoadColumns } from './read-loads.js';
+import { failureOf, textArray, toHeader, valueOf, type HeaderColumns } from './row-mapping.js';
+import { StatementStore } from './statement-store.js';
+import * as sql from './statements/index.js';
+
+/** The hot half of the store: runs begin, are loaded, and their journal is written. */
+export abstract class JournalStore extends StatementStore {
+  async trigger(rows: readonly TriggerRow[]): Promise<Triggered[]> {
+    const triggered = await this.#trigger(rows, false);
+    return triggered.map((one, i) => {
+      if (!one)
+        throw new WorkflowError(
+          'WF_RUN_NOT_FOUND',
+          `Run ${rows[i]!.runId} was replaced while it was triggered`,
+        );
+      return one;
+    });
+  }
+
+  triggerAll(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {
+    return this.#trigger(rows, true, manager);
+  }
+
+  async #trigger(
+    rows: readonly TriggerRow[],
+    allOrNone: boolean,
+    manager?: EntityManager,
+  ): Promise<(Triggered | null)[]> {
+    const values = [
+      this.now(),
+      rows.map((r) => r.triggerId),
+      rows.map((r) => r.runId),
+      rows.map((r) => r.workflow),
+      rows.map((r) => r.version),
+      rows.map((r) => r.payload),
+      rows.map((r) => textArray(r.labels)),
+      rows.map((r) => ('inMs' in r.due ? r.due.inMs : null)),
+      rows.map((r) => ('at' in r.due ? r.due.at : null)),
+      rows.map((r) => r.deadlineInMs),
+      rows.map((r) => r.owner),
+      allOrNone,
+    ];
+    const inserted = await this.query<InsertedColumns>(sql.trigger, values, manager);
+    const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
+    const missing = rows.filter((row) => !byTrigger.has(row.triggerId)).map((row) => row.runId);
+    const existing =
+      missing.length === 0
+        ? []
+        : await this.query<ExistingColumns>(sql.existingRuns, [this.now(), [...new Set(missing)]], manager);
+    const byRun = new Map(existing.map((row) => [row.run_id, row]));
+    return rows.map((row) => {
+      const own = byTrigger.get(row.triggerId);
+      if (own) return insertedRun(row, own);
+      const other = byRun.get(row.runId);
+      return other ? existingRun(row, other) : null;
+    });
+  }
+
+  async load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]> {
+    const rows = await this.query<LoadColumns>(sql.load, [
+      this.now(),
+      requests.map((r) => r.taskId),
+      requests.map((r) => r.fence),
+      requests.map((r) => r.position),
+    ]);
+    const loads = readLoads(rows);
+    return requests.map((_, i) => loads.get(i + 1) ?? null);
+  }
+
+  async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
+    const rows = commits.flatMap((c) => c.rows.map((row) => ({ taskId: c.taskId, row })));
+    const tasks = commits.flatMap((c) => c.tasks.map((task) => ({ taskId: c.taskId, ...task })));
+    const consumed = commits.flatMap((c) => c.consumed.map((id) => ({ taskId: c.taskId, id })));
+    const column = <T>(pick: (row: JournalRow) => T): T[] => rows.map(({ row }) => pick(row));
+    const written = await this.query<OwnedColumns>(sql.commit, [
+      this.now(),
+      commits.map((c) => c.taskId),
+      commits.map((c) => c.fence),
+      commits.map((c) => c.execution),
+      commits.map((c) => c.turn),
+      commits.map((c) => c.wantedSeen),
+      commits.map((c) => (c.next.to === 'suspend' && c.next.listens ? 'listen' : c.next.to)),
+      commits.map((c) => dataOf(c.next)),
+      rows.map(({ taskId }) => taskId),
+      column((r) => r.key),
+      column((r) => r.name),
+      column((r) => r.kind),
+      column((r) => r.state),
+      column((r) => r.position),
+      column(valueOf),
+      column(failureOf),
+      column((r) => r.attempts),
+      column((r) => r.askedAt),
+      column((r) => r.finishedAt),
+      column((r) => r.wakeAt),
+      column((r) => r.event),
+      column((r) => r.eventId),
+      column((r) => r.dispatched),
+      tasks.map(({ taskId }) => taskId),
+      tasks.map(({ key }) => key),
+      tasks.map(({ dueAt }) => dueAt),
+      consumed.map(({ taskId }) => taskId),
+      consumed.map(({ id }) => id),
+      commits.map((c) => (c.next.to === 'suspend' ? c.next.dueAt : null)),
+      commits.map((c) => (c.next.to === 'suspend' ? (c.next.attempt ?? null) : null)),
+      column((r) => r.digest),
+    ]);
+    const owned = byLease(written);
+    const results = commits.map((c): CommitResult => {
+      const row = owned.get(keyOf(c));
+      return row === undefined ? 'lost' : row.due ? 'due' : 'committed';
+    });
+    return this.#ownEnds(commits, results);
+  }
+
+  /** An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. */
+  async #ownEnds(commits: readonly AdvanceCommit[], results: CommitResult[]): Promise<CommitResult[]> {
+    const isEnd = (c: AdvanceCommit): boolean => c.next.to !== 'continue' && c.next.to !== 'suspend';
+    const asked = commits.filter((c, i) => results[i] === 'lost' && isEnd(c));
+    if (asked.length === 0) return results;
+    const rows = await this.query<{ execution: string; ended_fence: number | null }>(sql.endedUnder, [
+      asked.map((c) => c.execution),
+    ]);
+    const fences = new Map(rows.map((row) => [row.execution, row.ended_fence]));
+    return commits.map((c, i) =>
+      results[i] === 'lost' && isEnd(c) && fences.get(c.execution) === c.fence ? 'committed' : results[i]!,
+    );
+  }
+
+  async answer(commits: readonly StepCommit[]): Promise<CommitResult[]> {
+    const written = await this.query<OwnedColumns>(sql.answer, [
+      this.now(),
+      commits.map((c) => c.taskId),
+      commits.map((c) => c.fence),
+      commits.map((c) => c.execution),
+      commits.map((c) => c.row.key),
+      commits.map((c) => valueOf(c.row)),
+      commits.map((c) => failureOf(c.row)),
+      commits.map((c) => c.row.attempts),
+      commits.map((c) => c.row.finishedAt),
+      commits.map((c) => c.retryAt),
+    ]);
+    const owned = byLease(written);
+    return commits.map((c) => (owned.has(keyOf(c)) ? 'committed' : 'lost'));
+  }
+}
+
+interface InsertedColumns {
+  trigger_id: string;
+  execution: string;
+  task_id: string;
+  lease_owner: string | null;
+  fence: number;
+  deadline_at: number | null;
+  now: number;
+}
+type ExistingColumns = HeaderColumns & InsertedColumns;
+interface OwnedColumns {
+  task_id: string;
+  fence: number;
+  due?: boolean;
+}
+const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
+const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> =>
+  new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
+
+function dataOf(next: AdvanceCommit['next']): string | null {
+  switch (next.to) {
+    case 'completed':
+      return next.result;
+    case 'failed':
+      return next.error;
+    case 'suspend':
+      return next.stuck ?? null;
+    case 'continue':
+    case 'cancelled':
+      return null;
+  }
+}
+
+function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
+  const { runId, workflow, version, payload, labels } = row;
+  return {
+    created: true,
+    header: {
+      execution: c.execution,
+      runId,
+      workflow,
+      version,
+      payload,
+      labels,
+      attempt: 1,
+      createdAt: c.now,
+      deadlineAt: c.deadline_at,
+    },
+    lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
+    now: c.now,
+  };
+}
+
+/** Ours all the same when it carries our trigger id: the first try was committed and its reply lost. */
+function existingRun(row: TriggerRow, c: ExistingColumns): Triggered {
+  const created = c.trigger_id === row.triggerId;
+  const held = created && c.lease_owner !== null && c.lease_owner === row.owner;
+  return {
+    created,
+    header: toHeader(c),
+    lease: held ? { taskId: c.task_id, fence: c.fence } : null,
+    now: c.now,
+  };
+}
