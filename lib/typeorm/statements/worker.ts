@@ -22,9 +22,20 @@ select 'valid', k.id, k.fence
 from unnest($2::bigint[], $3::int[]) as i(task_id, fence) join ${t.task} k on k.id = i.task_id and k.fence = i.fence`,
 };
 
+/** A worker that stops gives back what it still holds, due at once: nobody has to find out that it is gone. */
 export const unregister: Statement = {
   name: 'workflow_unregister',
-  text: (t) => `delete from ${t.worker} where id = $1::uuid`,
+  text: (t) => `
+with held as materialized (
+  select k.id from ${t.task} k where k.lease_owner = $1::uuid order by k.id for update
+),
+freed as (
+  update ${t.task} k
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = least(k.due_at, now())
+  from held h
+  where k.id = h.id
+)
+delete from ${t.worker} where id = $1::uuid`,
 };
 
 /**
