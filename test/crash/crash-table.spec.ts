@@ -166,7 +166,7 @@ describe.each(GROUPS)('a process that dies, on $database over $transport', (grou
   let report: Report;
   beforeAll(async () => {
     report = await crash(group, rows);
-  }, 120_000);
+  }, 300_000);
 
   it.each(rows)('at $name: another one goes on and the run ends right', ({ name, variant }) => {
     const death = report.deaths.get(name)!;

@@ -8,6 +8,8 @@ export type Variant = 'all' | 'fails' | 'waits';
 export interface Order {
   readonly database: WorkflowDatabase;
   readonly transport: 'in-process' | 'http';
+  /** of a process that only drives: where the steps are executed */
+  readonly http?: { readonly url: string; readonly signingKey: string };
   /** names of the workflows that it serves */
   readonly serve: readonly string[];
   readonly make?: 'all' | 'deadly';

@@ -1,10 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { bundle, Child } from '../support/child.js';
 import { createPostgres, type TestDatabase } from '../support/databases.js';
 import type { Execution, Finished, Order, Started } from './protocol.js';
+
+// processes boot one after the other
+vi.setConfig({ testTimeout: 120_000 });
 
 let program: Awaited<ReturnType<typeof bundle>>;
 beforeAll(async () => {

@@ -3,8 +3,10 @@ import { Global, Module, type INestApplication, type Provider } from '@nestjs/co
 import { NestFactory } from '@nestjs/core';
 import { currentStep, WorkflowModule, WorkflowScheduler, type WorkflowModuleOptions } from 'nestjs-workflow';
 import { Probe, type ProbePoint } from '../../lib/ports/probe.js';
+import type { RuntimeConfig } from '../../lib/runtime/config.js';
 import { Leases } from '../../lib/runtime/leases.js';
 import { Database } from '../../lib/typeorm/database.js';
+import { RUNTIME_OVERRIDES } from '../../lib/workflow.tokens.js';
 import type { TestDatabase } from '../support/databases.js';
 import { silentLogger } from '../support/silent-logger.js';
 
@@ -14,14 +16,22 @@ export const QUICK = { heartbeat: '100ms', leaseTimeout: '600ms', pollInterval: 
 export interface BootOptions extends Omit<WorkflowModuleOptions, 'database'> {
   readonly providers: readonly Provider[];
   readonly probe?: Probe;
+  /** settings that have no option, and those of `worker` where `worker: false` leaves none to be given */
+  readonly overrides?: Partial<RuntimeConfig>;
 }
 
 /** An application as a user has it, with a probe. */
 export async function boot(database: TestDatabase, options: BootOptions): Promise<Instance> {
-  const { providers, probe = new Gates(), ...rest } = options;
+  const { providers, probe = new Gates(), overrides = {}, ...rest } = options;
 
   @Global()
-  @Module({ providers: [{ provide: Probe, useValue: probe }], exports: [Probe] })
+  @Module({
+    providers: [
+      { provide: Probe, useValue: probe },
+      { provide: RUNTIME_OVERRIDES, useValue: overrides },
+    ],
+    exports: [Probe, RUNTIME_OVERRIDES],
+  })
   class ProbeModule {}
 
   @Module({
@@ -60,6 +70,22 @@ export class Instance {
   /** Rows of a statement on this instance's own pool. */
   rows<R>(text: string): Promise<R[]> {
     return this.database.source.query(text);
+  }
+
+  /** Its heart stands still, as that of a process that is swapped out: no beat and no sweep until the function is called. */
+  stopHeart(): () => void {
+    let revive!: () => void;
+    const revived = new Promise<void>((resolve) => (revive = resolve));
+    const { leases } = this;
+    const beat = leases.beat.bind(leases);
+    leases.beat = async () => {
+      await revived;
+      return beat();
+    };
+    return () => {
+      delete (leases as Partial<Leases>).beat;
+      revive();
+    };
   }
 
   /**

@@ -152,6 +152,7 @@ const { serve, make = 'all' } = order;
     WorkflowModule.forRoot({
       database: order.database,
       transport: order.transport,
+      ...(order.http && { http: order.http }),
       worker: { heartbeat: '100ms', leaseTimeout: '600ms', pollInterval: '100ms' },
     }),
   ],
