@@ -34,6 +34,7 @@ import { WORKFLOW_OPTIONS, WORKFLOW_PATH } from './workflow.tokens.js';
 /** How long an application with a server may take from bootstrap to `listen()` before it is taken to have no server. */
 const LISTEN_PATIENCE_MS = 1000;
 const PING_AGAIN_MS = 5000;
+const LAST_CLAIM_MS = 2000;
 
 /** Starts the runtime when the application has bootstrapped, chooses the transport, and drains on shutdown. */
 @Injectable()
@@ -98,14 +99,18 @@ export class WorkflowLifecycle
   async #drain(): Promise<void> {
     const started = this.clock.elapsed();
     const grace = this.config.shutdownGraceMs;
+    await this.#within(grace, this.scheduler.idle());
+    await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
+    // a claim on its way may still bring tasks to give back; a database that is away may keep it for ever
+    await this.#within(LAST_CLAIM_MS, this.scheduler.quiet());
+  }
+
+  async #within(ms: number, work: Promise<void>): Promise<void> {
     let callOff = (): void => {};
     const patience = new Promise<void>((resolve) => {
-      callOff = this.clock.after(grace, resolve);
+      callOff = this.clock.after(ms, resolve);
     });
-    await Promise.race([this.scheduler.idle(), patience]);
-    callOff();
-    await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
-    await this.scheduler.idle();
+    await Promise.race([work, patience]).finally(() => callOff());
   }
 
   #startInProcess(): void {

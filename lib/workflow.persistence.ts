@@ -42,6 +42,8 @@ export function persistence(optionsModule: DynamicModule, dataSource: string | u
         };
         return {
           type: 'postgres',
+          // @nestjs/typeorm 11 looks the DataSource up by this name when it closes it
+          name: WORKFLOW_DATA_SOURCE,
           open,
           retryAttempts: BOOT_TRIES,
           retryDelay: BOOT_DELAY_MS,

@@ -39,6 +39,8 @@ export class Activation {
   readonly #code: RunningCode;
   #state: 'active' | 'parked' | 'closed' | 'dead' = 'active';
   #gathered = false;
+  /** asks that the last plan knew of */
+  #planned = 0;
   readonly #flush: RunFlush;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new Set<string>();
@@ -86,11 +88,13 @@ export class Activation {
 
   park(): void {
     this.#state = 'parked';
+    this.#checkLate();
   }
 
   /** Suspended and not kept: what the code asks from now on is neither executed nor settled; the run is looked at again. */
   close(): void {
     this.#state = 'closed';
+    this.#checkLate();
   }
 
   /** Ended, lost or replaced: what this code still asks concerns nobody. */
@@ -102,6 +106,7 @@ export class Activation {
   async replayOnly(): Promise<void> {
     await turn();
     await this.#code.deliverAll();
+    this.#planned = this.#code.asked;
   }
 
   /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
@@ -138,6 +143,7 @@ export class Activation {
     for (;;) {
       await this.#code.deliverAll();
       const code = this.#code;
+      this.#planned = code.asked;
       if (code.cancelled) return this.#end(options, { to: 'cancelled' });
       if (code.outcome) {
         const next = this.#settled(code.outcome);
@@ -338,8 +344,14 @@ export class Activation {
     );
   }
 
+  /** The code may have asked for something during the very flush that suspended it. */
+  #checkLate(): void {
+    if (this.#code.asked > this.#planned) this.#asked();
+  }
+
   #asked(): void {
-    if (this.#state !== 'parked' && this.#state !== 'closed') return;
+    // code that has ended leaves at most abandoned branches behind
+    if (this.#code.outcome || (this.#state !== 'parked' && this.#state !== 'closed')) return;
     this.on.onLateAsk(this.header.execution, this.#state === 'closed');
     if (this.#state === 'closed') this.#state = 'dead';
   }

@@ -96,6 +96,11 @@ export class RunningCode {
     return this.#session;
   }
 
+  /** Number of asks ever made. */
+  get asked(): number {
+    return this.#replay.asked;
+  }
+
   /** What is asked and not answered, in the order asked. */
   open(): Ask[] {
     return this.#replay.open();

@@ -188,6 +188,8 @@ export class WorkflowScheduler {
     const delivery = { workflow, version, runId, taskId, fence, ...(step !== null && { step }) };
     const detail = { runId, ...(step !== null && { step }) };
     for (let seq = 0; ;) {
+      // also a task that a claim brought after the stop: given back at once, it need not wait for the sweep
+      if (this.#stopped) return this.#release(task, 0);
       let reply: DeliveryReply;
       try {
         if (this.probe) await this.probe.at('delivery-sent', detail);
@@ -203,7 +205,6 @@ export class WorkflowScheduler {
       // rows of another fence are not touched by this; a task that is still ours would hang until the next two beats
       if (reply.next === 'stale') return this.#release(task, 0);
       if (reply.next !== 'continue') return;
-      if (this.#stopped) return this.#release(task, 0);
       seq = reply.seq;
     }
   }

@@ -29,7 +29,6 @@ export interface OpenOptions {
   load?: ImportModule | undefined;
 }
 
-const CONTEXT = 'WorkflowModule';
 const POOL_SIZE = 10;
 /** connections to PGlite take turns, so more of them gain nothing */
 const EMBEDDED_POOL_SIZE = 4;
@@ -55,7 +54,6 @@ export async function openWorkflowDataSource(open: OpenOptions): Promise<DataSou
     open.logger.warn(
       `No database is configured: workflows are kept by embedded PGlite in ${DEFAULT_FOLDER}/, for this process alone. ` +
         'Configure `database: { url }` or a TypeORM DataSource before production.',
-      CONTEXT,
     );
   }
   const embedded = await openEmbedded(choice.where, {
@@ -144,14 +142,14 @@ async function connect(
   // an idle connection that breaks is no news: the pool opens another one. Without a listener it would end the process.
   const poolErrorHandler = (error: Error): void => {
     (options.poolErrorHandler as ((error: Error) => void) | undefined)?.(error);
-    open.logger.debug?.(`An idle database connection was lost: ${error.message}`, CONTEXT);
+    open.logger.debug?.(`An idle database connection was lost: ${error.message}`);
   };
   let source: DataSource | undefined;
   try {
     source = closingOnce(new DataSource({ ...options, poolErrorHandler }), embedded);
     await source.initialize();
     const done = await migrateWorkflowTables(source, { migrate: open.migrate });
-    if (done.length > 0) open.logger.log(`Workflow tables migrated: ${done.join(', ')}`, CONTEXT);
+    if (done.length > 0) open.logger.log(`Workflow tables migrated: ${done.join(', ')}`);
     return source;
   } catch (error) {
     const initialized = source?.isInitialized ?? false;
