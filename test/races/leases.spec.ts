@@ -45,7 +45,7 @@ class Steps {
     return this.#here();
   }
   @Step() async long(): Promise<string> {
-    const { runId, signal } = currentStep()!;
+    const { runId, signal } = currentStep();
     signal.addEventListener('abort', () => this.place.aborted.push(runId));
     const here = this.#here();
     await this.place.holds.shift();
@@ -81,7 +81,7 @@ class Tier {
         await ctx.sleep('nap', '1ms');
         return [first];
       }
-      case 'long':
+      default:
         return [await steps.long(), await steps.second()];
     }
   }
@@ -181,39 +181,48 @@ describe('a claim', () => {
   });
 });
 
+/** Where an owner stands still: what it has ready to write there, it writes too late. */
+const FLUSHES = [
+  { flush: 'a flush that ends the run', kind: 'one', point: 'flush-sent', step: undefined },
+  { flush: 'the flush of a step', kind: 'two', point: 'flush-sent', step: undefined },
+  { flush: 'a flush that suspends the run', kind: 'sleeps', point: 'flush-sent', step: undefined },
+  { flush: "a parallel step's answer", kind: 'parallel', point: 'answer-sent', step: 'Steps.left' },
+] as const;
+
 describe('an owner that stands still and is presumed dead', () => {
-  it.each([
-    { flush: 'a flush that ends the run', kind: 'one', point: 'flush-sent', step: undefined },
-    { flush: 'the flush of a step', kind: 'two', point: 'flush-sent', step: undefined },
-    { flush: 'a flush that suspends the run', kind: 'sleeps', point: 'flush-sent', step: undefined },
-    { flush: "a parallel step's answer", kind: 'parallel', point: 'answer-sent', step: 'Steps.left' },
-  ] as const)('wakes up in the middle of $flush, and changes nothing', async ({ kind, point, step }) => {
-    const gates = new Gates();
-    const a = await start('A', { probe: gates });
-    const gate = gates.hold(point, (detail) => step === undefined || detail.step === step);
-    const { runId } = await a.get(WorkflowClient).trigger(Tier, { kind });
-    await gate.reached;
-    const revive = a.stopHeart();
-    a.get(WorkflowScheduler).stop(); // it claims nothing; what is under way goes on
+  const hops = (['in-process', 'http'] as const).flatMap((transport) =>
+    FLUSHES.map((flush) => ({ transport, ...flush })),
+  );
+  it.each(hops)(
+    'over $transport wakes up in the middle of $flush, and changes nothing',
+    async ({ transport, kind, point, step }) => {
+      const gates = new Gates();
+      const a = await start('A', { transport, probe: gates });
+      const gate = gates.hold(point, (detail) => step === undefined || detail.step === step);
+      const { runId } = await a.get(WorkflowClient).trigger(Tier, { kind });
+      await gate.reached;
+      const revive = a.stopHeart();
+      a.get(WorkflowScheduler).stop(); // it claims nothing; what is under way goes on
 
-    const b = await start('B');
-    const run = b.get(WorkflowClient).run(Tier, runId);
-    const result = await run.result({ timeout: '15s' });
-    expect(result.some((value) => value.startsWith('B'))).toBe(true);
-    const before = await everything(b);
+      const b = await start('B', { transport });
+      const run = b.get(WorkflowClient).run(Tier, runId);
+      const result = await run.result({ timeout: '15s' });
+      expect(result.some((value) => value.startsWith('B'))).toBe(true);
+      const before = await everything(b);
 
-    gate.open();
-    await a.get(WorkflowScheduler).idle();
-    expect(await everything(b)).toEqual(before);
-    expect(await run.result()).toEqual(result);
-    // and goes no further on its own
-    const later = a
-      .get(Place)
-      .executions.of(runId)
-      .filter((key) => key === 'Steps.second');
-    expect(later).toEqual([]);
-    revive();
-  });
+      gate.open();
+      await a.get(WorkflowScheduler).idle();
+      expect(await everything(b)).toEqual(before);
+      expect(await run.result()).toEqual(result);
+      // and goes no further on its own
+      const later = a
+        .get(Place)
+        .executions.of(runId)
+        .filter((key) => key === 'Steps.second');
+      expect(later).toEqual([]);
+      revive();
+    },
+  );
 
   it('starts over: what it executed is aborted and given to others, and it works again', async () => {
     const a = await start('A');
@@ -312,7 +321,7 @@ describe('a tier that drives and a tier that executes', () => {
     rmSync(folder, { recursive: true, force: true });
   });
   afterEach(async () => {
-    await Promise.all(drivers.splice(0).map((driver) => driver.kill()));
+    await Promise.all(drivers.splice(0).map((child) => child.kill()));
   });
 
   const endpoint = (overrides: BootOptions['overrides'] = tier): Promise<Instance> =>

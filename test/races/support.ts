@@ -94,7 +94,7 @@ export class Instance {
    */
   loseReplies(wanted: (name: string, values: readonly unknown[]) => boolean, times = 1): LostReplies {
     const { database } = this;
-    const send = database.query.bind(database) as Database['query'];
+    const send: Database['query'] = database.query.bind(database);
     const lost: LostReplies = { count: 0, stop: () => (database.query = send) };
     database.query = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
       const rows = await send<R>(name, text, values);
@@ -169,7 +169,7 @@ export class Executions {
   readonly all: string[] = [];
 
   add(): void {
-    const { runId, step } = currentStep()!;
+    const { runId, step } = currentStep();
     this.all.push(`${runId}/${step}`);
   }
 
