@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Global, Module, type INestApplication, type Provider } from '@nestjs/common';
+import { Global, Module, type INestApplication, type ModuleMetadata, type Provider } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import {
   FailureContext,
@@ -108,6 +108,7 @@ export class Guarded extends Scripted {
 }
 
 export interface BenchOptions {
+  readonly imports?: ModuleMetadata['imports'];
   readonly providers?: Provider[];
   readonly overrides?: Partial<RuntimeConfig>;
   readonly module?: WorkflowModuleOptions;
@@ -148,6 +149,7 @@ export class Bench {
     const module = await Test.createTestingModule({
       imports: [
         Overrides,
+        ...(options.imports ?? []),
         WorkflowModule.forRoot({
           database: database.options,
           transport: mode.transport,
