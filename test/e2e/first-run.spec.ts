@@ -1,7 +1,6 @@
 import 'reflect-metadata';
-import { Injectable } from '@nestjs/common';
+import { Global, Injectable, Module, type INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import type { INestApplication } from '@nestjs/common';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   Step,
@@ -11,7 +10,8 @@ import {
   WorkflowModule,
   defineEvent,
 } from 'nestjs-workflow';
-import { DATABASES } from '../support/databases.js';
+import { EMBEDDED_DUMP } from '../../lib/workflow.persistence.js';
+import { DATABASES, type TestDatabase } from '../support/databases.js';
 
 const Paid = defineEvent<{ amount: number }>('paid');
 
@@ -36,27 +36,28 @@ class First {
   }
 }
 
+function dumpOf(db: TestDatabase): new () => object {
+  @Global()
+  @Module({ providers: [{ provide: EMBEDDED_DUMP, useValue: db.loadDataDir }], exports: [EMBEDDED_DUMP] })
+  class DumpModule {}
+  return DumpModule;
+}
+
 describe.each(DATABASES)('a first run on $name', (database) => {
   let app: INestApplication | undefined;
   afterEach(() => app?.close());
+
   it.each(['in-process', 'http'] as const)('goes end to end, %s', async (transport) => {
     const db = await database.create();
     const module = await Test.createTestingModule({
-      imports: [WorkflowModule.forRoot({ database: db.options, transport })],
+      imports: [dumpOf(db), WorkflowModule.forRoot({ database: db.options, transport })],
       providers: [First, Steps],
     }).compile();
     app = module.createNestApplication();
     await app.listen(0);
-    const client = app.get(WorkflowClient);
-    const run = await client.trigger(First, { id: 'x' }, { runId: 'r1' });
+    const run = await app.get(WorkflowClient).trigger(First, { id: 'x' }, { runId: 'r1' });
     await run.notify(Paid('x'), { amount: 7 });
-    const { Database } = await import('../../lib/typeorm/database.js');
-    if (process.env.TRACE) app.get(Database).onQuery = (n) => console.log(n);
-    const result = await run.result({ timeout: '3s' }).catch(async (e) => {
-      console.log(JSON.stringify(await client.journal('r1'), null, 1), await run.get());
-      throw e;
-    });
-    expect(result).toEqual({ a: 2, b: 3, c: 11, paid: 7 });
+    expect(await run.result({ timeout: '20s' })).toEqual({ a: 2, b: 3, c: 11, paid: 7 });
     expect(app.get(Steps).calls.toSorted()).toEqual(['one 1', 'one 10', 'one 2']);
     await app.close();
     await db.dispose();

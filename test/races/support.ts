@@ -6,6 +6,7 @@ import { Probe, type ProbePoint } from '../../lib/ports/probe.js';
 import type { RuntimeConfig } from '../../lib/runtime/config.js';
 import { Leases } from '../../lib/runtime/leases.js';
 import { Database } from '../../lib/typeorm/database.js';
+import { EMBEDDED_DUMP } from '../../lib/workflow.persistence.js';
 import { RUNTIME_OVERRIDES } from '../../lib/workflow.tokens.js';
 import type { TestDatabase } from '../support/databases.js';
 import { silentLogger } from '../support/silent-logger.js';
@@ -29,8 +30,10 @@ export async function boot(database: TestDatabase, options: BootOptions): Promis
     providers: [
       { provide: Probe, useValue: probe },
       { provide: RUNTIME_OVERRIDES, useValue: overrides },
+      // embedded PGlite starts from it in half a second instead of several
+      { provide: EMBEDDED_DUMP, useValue: database.loadDataDir },
     ],
-    exports: [Probe, RUNTIME_OVERRIDES],
+    exports: [Probe, RUNTIME_OVERRIDES, EMBEDDED_DUMP],
   })
   class ProbeModule {}
 
