@@ -99,6 +99,8 @@ class Counter {
     database.onQuery = (name) => (this.#counts[name] = (this.#counts[name] ?? 0) + 1);
     const query = database.query.bind(database);
     vi.spyOn(database, 'query').mockImplementation((...args) => this.#track(query(...args)));
+    const queryReserved = database.queryReserved.bind(database);
+    vi.spyOn(database, 'queryReserved').mockImplementation((...args) => this.#track(queryReserved(...args)));
     const send = channel.send.bind(channel);
     vi.spyOn(channel, 'send').mockImplementation((signals) => {
       const sent = this.#track(send(signals));

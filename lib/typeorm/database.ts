@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm';
 import { WorkflowError } from '../errors/index.js';
 import { Listener, type NotificationHandler } from './listener.js';
 import { isConnectionError, sqlStateOf } from './query-errors.js';
+import { ReservedConnection } from './reserved-connection.js';
 
 export { isConnectionError, isPoison, isTransient, sqlStateOf } from './query-errors.js';
 
@@ -19,6 +20,7 @@ export class Database {
 
   private readonly pool: pg.Pool;
   private readonly listeners = new Set<Listener>();
+  private readonly reserved = new ReservedConnection(() => this.makeClient());
   private named = true;
 
   /** @param source initialized; it stays the caller's to destroy */
@@ -44,17 +46,31 @@ export class Database {
    * Errors are those of node-postgres, unwrapped; `isTransient` and `isPoison` tell what they mean.
    */
   async query<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
+    return this.prepared<R>(name, text, values, (statement) => this.send(statement));
+  }
+
+  /** As `query`, on a connection of its own: it does not wait for one of the pool. */
+  async queryReserved<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
+    return this.prepared<R>(name, text, values, (statement) => this.reserved.query(statement));
+  }
+
+  private async prepared<R>(
+    name: string,
+    text: string,
+    values: unknown[],
+    send: (statement: pg.QueryConfig) => Promise<pg.QueryResult>,
+  ): Promise<R[]> {
     this.onQuery?.(name);
     if (this.named) {
       try {
-        return await this.send<R>({ name, text, values });
+        return (await send({ name, text, values })).rows as R[];
       } catch (error) {
         if (!POOLER_STATES.includes(sqlStateOf(error))) throw error;
         // refused before anything was executed, so it may be sent again at once
         this.named = false;
       }
     }
-    return this.send<R>({ text, values });
+    return (await send({ text, values })).rows as R[];
   }
 
   /**
@@ -71,12 +87,7 @@ export class Database {
     handler: NotificationHandler,
     onReconnect: () => void,
   ): Promise<() => Promise<void>> {
-    // what a pool makes its clients of: for PGlite a client of the driver
-    const { Client, options } = this.pool as unknown as {
-      Client: new (config: unknown) => pg.Client;
-      options: unknown;
-    };
-    const listener = new Listener(() => new Client(options), channel, handler, onReconnect);
+    const listener = new Listener(() => this.makeClient(), channel, handler, onReconnect);
     this.listeners.add(listener);
     const stop = async (): Promise<void> => {
       this.listeners.delete(listener);
@@ -96,14 +107,23 @@ export class Database {
     await this.query('workflow_notify', 'select pg_notify($1, $2)', [channel, payload]);
   }
 
-  /** Ends all listeners; idempotent. Call it before `source.destroy()`. */
+  /** Ends all connections beside the pool; idempotent. Call it before `source.destroy()`. */
   async close(): Promise<void> {
     const listeners = [...this.listeners];
     this.listeners.clear();
-    await Promise.all(listeners.map((listener) => listener.stop()));
+    await Promise.all([this.reserved.close(), ...listeners.map((listener) => listener.stop())]);
   }
 
-  private async send<R>(statement: pg.QueryConfig): Promise<R[]> {
+  /** What a pool makes its clients of: for PGlite a client of the driver. */
+  private makeClient(): pg.Client {
+    const { Client, options } = this.pool as unknown as {
+      Client: new (config: unknown) => pg.Client;
+      options: unknown;
+    };
+    return new Client(options);
+  }
+
+  private async send(statement: pg.QueryConfig): Promise<pg.QueryResult> {
     const client = await this.pool.connect();
     let broken: Error | undefined;
     const onError = (error: Error): void => {
@@ -112,8 +132,7 @@ export class Database {
     // while a client is out of the pool, nobody else hears its errors
     client.on('error', onError);
     try {
-      const result = await client.query(statement);
-      return result.rows as R[];
+      return await client.query(statement);
     } catch (error) {
       // pool.query would drop the connection after any error, also after a violated constraint
       if (isConnectionError(error)) broken ??= error as Error;

@@ -33,8 +33,7 @@ export abstract class StatementStore extends RunStore {
     values: unknown[],
     manager?: EntityManager,
   ): Promise<R[]> {
-    let text = this.#texts.get(statement);
-    if (text === undefined) this.#texts.set(statement, (text = statement.text(this.tables)));
+    const text = this.#textOf(statement);
     if (!manager) return this.database.query<R>(statement.name, text, values);
     try {
       return (await manager.query(text, values)) as R[];
@@ -46,5 +45,16 @@ export abstract class StatementStore extends RunStore {
         { cause: error },
       );
     }
+  }
+
+  /** On the connection that is kept for heartbeats. */
+  protected queryReserved<R>(statement: Statement, values: unknown[]): Promise<R[]> {
+    return this.database.queryReserved<R>(statement.name, this.#textOf(statement), values);
+  }
+
+  #textOf(statement: Statement): string {
+    let text = this.#texts.get(statement);
+    if (text === undefined) this.#texts.set(statement, (text = statement.text(this.tables)));
+    return text;
   }
 }

@@ -54,7 +54,7 @@ export class TypeOrmRunStore extends JournalStore {
     worker: string,
     held: readonly Lease[],
   ): Promise<{ alive: boolean; leases: Lease[]; valid: Lease[] }> {
-    const rows = await this.query<{ tag: string; task_id: string; fence: number }>(sql.beat, [
+    const rows = await this.queryReserved<{ tag: string; task_id: string; fence: number }>(sql.beat, [
       worker,
       held.map((l) => l.taskId),
       held.map((l) => l.fence),

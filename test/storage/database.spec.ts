@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import pg from 'pg';
 import { DataSource, QueryFailedError } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Database, isConnectionError, isPoison, isTransient } from '../../lib/typeorm/database.js';
@@ -141,6 +141,26 @@ describe('Database on a server that fails', () => {
     expect(error).toMatchObject({ code: '57P01' });
     expect([isConnectionError(error), isTransient(error), isPoison(error)]).toEqual([true, true, false]);
     expect(await database.query('alive', 'select 1 as one', [])).toEqual([{ one: 1 }]);
+  });
+
+  it('keeps a connection of its own that waits for none of the pool, and opens it again when it was cut', async () => {
+    const holder = new pg.Client({ connectionString: test.url });
+    await holder.connect();
+    await holder.query('select pg_advisory_lock(77)');
+    const lock = () => database.query('busy', 'select pg_advisory_xact_lock(77)', []);
+    const blocked = Array.from({ length: 20 }, lock);
+    // every connection of the pool waits for the lock by now, or will: this one does not
+    const [first] = await database.queryReserved<{ pid: number }>(
+      'own',
+      'select pg_backend_pid() as pid',
+      [],
+    );
+    await holder.query('select pg_terminate_backend($1)', [first!.pid]);
+    const again = async () =>
+      (await database.queryReserved<{ pid: number }>('own', 'select pg_backend_pid() as pid', []))[0]!.pid;
+    await expect.poll(() => again().catch(() => first!.pid), { timeout: 10_000 }).not.toBe(first!.pid);
+    await holder.end();
+    await Promise.all(blocked);
   });
 
   it('drops the names of its statements when a transaction pooler is in between', async () => {
