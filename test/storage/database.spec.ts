@@ -143,6 +143,21 @@ describe('Database on a server that fails', () => {
     expect(await database.query('alive', 'select 1 as one', [])).toEqual([{ one: 1 }]);
   });
 
+  it('drops the names of its statements when a transaction pooler is in between', async () => {
+    const pooled = new Database(source);
+    const names: string[] = [];
+    pooled.onQuery = (name) => names.push(name);
+    // what a pooler does: another server connection, which knows nothing of what this client prepared
+    await pooled.query('pooled', 'select $1::int as n', [1]);
+    await source.query('deallocate all');
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    expect(pool.totalCount).toBe(1); // so it was the same connection
+    expect(await pooled.query('pooled', 'select $1::int as n', [2])).toEqual([{ n: 2 }]);
+    expect(pooled.usesPreparedStatements).toBe(false);
+    expect(await pooled.query('pooled', 'select $1::int as n', [3])).toEqual([{ n: 3 }]);
+    expect(names).toEqual(['pooled', 'pooled', 'pooled']);
+  });
+
   it('keeps a connection of its own that waits for none of the pool, and opens it again when it was cut', async () => {
     const holder = new pg.Client({ connectionString: test.url });
     await holder.connect();
@@ -161,21 +176,6 @@ describe('Database on a server that fails', () => {
     await expect.poll(() => again().catch(() => first!.pid), { timeout: 10_000 }).not.toBe(first!.pid);
     await holder.end();
     await Promise.all(blocked);
-  });
-
-  it('drops the names of its statements when a transaction pooler is in between', async () => {
-    const pooled = new Database(source);
-    const names: string[] = [];
-    pooled.onQuery = (name) => names.push(name);
-    // what a pooler does: another server connection, which knows nothing of what this client prepared
-    await pooled.query('pooled', 'select $1::int as n', [1]);
-    await source.query('deallocate all');
-    const { master: pool } = source.driver as unknown as { master: pg.Pool };
-    expect(pool.totalCount).toBe(1); // so it was the same connection
-    expect(await pooled.query('pooled', 'select $1::int as n', [2])).toEqual([{ n: 2 }]);
-    expect(pooled.usesPreparedStatements).toBe(false);
-    expect(await pooled.query('pooled', 'select $1::int as n', [3])).toEqual([{ n: 3 }]);
-    expect(names).toEqual(['pooled', 'pooled', 'pooled']);
   });
 
   it('is refused for a DataSource that is not initialized', () => {
