@@ -154,8 +154,10 @@ export interface WaiterRecord {
 
 /** How a failed statement is to be treated. */
 export type StoreFault =
-  /** connection lost, deadlock, lock timeout: the same statement again, unchanged */
+  /** connection lost, deadlock: the same statement again, unchanged */
   | 'transient'
+  /** a transaction of somebody else holds a row or an id of the batch: the other items must not wait with it */
+  | 'blocked'
   /** a value the database refuses: halve down to the culprit */
   | 'poison'
   | 'fatal';

@@ -6,6 +6,7 @@ import {
   type Loaded,
   type LoadRequest,
   type StepCommit,
+  type StoreFault,
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
@@ -71,7 +72,7 @@ export class JournalWriter {
       try {
         return await statement();
       } catch (error) {
-        if (this.#givenUp || this.store.fault(error) !== 'transient') throw error;
+        if (this.#givenUp || !AGAIN.includes(this.store.fault(error))) throw error;
         this.#report(error, tries);
         await pause(backoffMs(tries));
       }
@@ -91,6 +92,8 @@ export class JournalWriter {
     );
   }
 }
+
+const AGAIN: readonly StoreFault[] = ['transient', 'blocked'];
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

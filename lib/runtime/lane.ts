@@ -22,31 +22,42 @@ interface Waiting<T, R> {
 /** How long to wait after so many tries that the database did not answer. */
 export const backoffMs = (tries: number): number => Math.min(2000, 25 * 2 ** Math.min(tries, 10));
 
+/** How many smaller batches a blocked one becomes. */
+const PARTS = 25;
+
 /**
  * Group commit: one flush in flight; what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
  * A transient failure repeats the same batch unchanged (each statement is idempotent) until it is through; a value that the
  * database refuses is found by halving, and only its own item is rejected, as WF_NOT_STORABLE.
+ *
+ * A batch that is blocked leaves the lane, which goes on: smaller batches in a lane beside it find out which item is to blame,
+ * and that one alone tries on, in turn with others like it, for as long as the other transaction stays open.
  */
 export class Lane<T, R> {
   readonly #queue: Waiting<T, R>[] = [];
   #flushing = false;
   #givenUp = false;
+  /** lanes of smaller batches beside this one, by their size */
+  readonly #beside = new Map<number, Lane<T, R>>();
 
   constructor(private readonly options: LaneOptions<T, R>) {}
 
   add(item: T): Promise<R> {
-    return new Promise<R>((resolve, reject) => {
-      this.#queue.push({ item, resolve, reject });
-      if (this.#flushing) return;
-      this.#flushing = true;
-      // what is asked in the same turn of the loop goes into the same statement
-      setImmediate(() => void this.#drain());
-    });
+    return new Promise<R>((resolve, reject) => this.#push({ item, resolve, reject }));
   }
 
-  /** Transient failures are no longer repeated. */
+  /** Transient failures are no longer repeated, and nobody waits for the transactions of others. */
   giveUp(): void {
     this.#givenUp = true;
+    for (const lane of this.#beside.values()) lane.giveUp();
+  }
+
+  #push(waiting: Waiting<T, R>): void {
+    this.#queue.push(waiting);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    // what is asked in the same turn of the loop goes into the same statement
+    setImmediate(() => void this.#drain());
   }
 
   async #drain(): Promise<void> {
@@ -80,10 +91,29 @@ export class Lane<T, R> {
           continue;
         }
         if (fault === 'poison') return this.#isolate(batch, error);
+        if (fault === 'blocked' && !(this.#givenUp && batch.length === 1)) return this.#moveAside(batch);
         for (const { reject } of batch) reject(error);
         return;
       }
     }
+  }
+
+  /** In the lane of single items a blocked one goes to the end of the queue. No pause: the wait was in the statement. */
+  #moveAside(batch: readonly Waiting<T, R>[]): void {
+    const size = batch.length === 1 ? 1 : Math.ceil(this.options.maxItems / PARTS);
+    const lane = size === this.options.maxItems ? this : this.#laneBeside(size);
+    for (const waiting of batch) lane.#push(waiting);
+  }
+
+  #laneBeside(maxItems: number): Lane<T, R> {
+    const known = this.#beside.get(maxItems);
+    if (known) return known;
+    const lane = new Lane<T, R>({ ...this.options, maxItems });
+    lane.#givenUp = this.#givenUp;
+    // one lane of single items for all sizes, so that blocked ones hold one connection
+    if (maxItems > 1) lane.#beside.set(1, this.#laneBeside(1));
+    this.#beside.set(maxItems, lane);
+    return lane;
   }
 
   async #isolate(batch: readonly Waiting<T, R>[], error: unknown): Promise<void> {

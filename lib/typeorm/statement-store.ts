@@ -5,6 +5,8 @@ import { isPoison, isTransient, sqlStateOf, type Database } from './database.js'
 import type { Statement } from './statements/statement.js';
 import type { Tables } from './tables.js';
 
+const LOCK_TIMEOUT = '55P03';
+
 /** Sends the statements of a store: their text for its tables, their time from its clock. */
 export abstract class StatementStore extends RunStore {
   readonly #texts = new Map<Statement, string>();
@@ -18,6 +20,7 @@ export abstract class StatementStore extends RunStore {
   }
 
   fault(error: unknown): StoreFault {
+    if (sqlStateOf(error) === LOCK_TIMEOUT) return 'blocked';
     if (isTransient(error)) return 'transient';
     return isPoison(error) ? 'poison' : 'fatal';
   }

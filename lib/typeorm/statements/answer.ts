@@ -1,4 +1,4 @@
-import { CLOCK, toTime, type Statement } from './statement.js';
+import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /**
  * The results of step tasks. Locks the step tasks and the advance tasks of their runs in order of id (as `commit` does).
@@ -9,7 +9,7 @@ import { CLOCK, toTime, type Statement } from './statement.js';
 export const answer: Statement = {
   name: 'workflow_answer',
   text: (t) => `
-with ${CLOCK('$1')},
+with ${IMPATIENT_CLOCK('$1')},
 input as (
   select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::int[], $9::float8[], $10::float8[])
     as i(task_id, fence, execution, key, value, failure, attempts, finished_ms, retry_ms)
@@ -17,7 +17,8 @@ input as (
 locked as materialized (
   select k.id, k.fence
   from ${t.task} k
-  where k.id = any($2::bigint[]) or (k.execution = any($4::bigint[]) and k.step_key = '')
+  where (select c.now is not null from clock c)
+    and (k.id = any($2::bigint[]) or (k.execution = any($4::bigint[]) and k.step_key = ''))
   order by k.id
   for update
 ),

@@ -1,4 +1,4 @@
-import { CLOCK, toTime, type Statement } from './statement.js';
+import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /**
  * The durable flush of many activations. Locks first: the advance task of each, and every task of a run that ends, in order
@@ -16,7 +16,7 @@ import { CLOCK, toTime, type Statement } from './statement.js';
 export const commit: Statement = {
   name: 'workflow_commit',
   text: (t) => `
-with ${CLOCK('$1')},
+with ${IMPATIENT_CLOCK('$1')},
 input as (
   select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[], $29::float8[], $30::int[])
     as i(task_id, fence, execution, turn, wanted, next, data, due_ms, attempt)
@@ -24,8 +24,9 @@ input as (
 locked as materialized (
   select k.id, k.fence, k.turn, k.wanted, k.workflow, k.priority
   from ${t.task} k
-  where k.id = any($2::bigint[])
-     or k.execution = any(array(select i.execution from input i where i.next in ('completed', 'failed', 'cancelled')))
+  where (select c.now is not null from clock c)
+    and (k.id = any($2::bigint[])
+         or k.execution = any(array(select i.execution from input i where i.next in ('completed', 'failed', 'cancelled'))))
   order by k.id
   for update
 ),

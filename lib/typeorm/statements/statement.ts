@@ -14,6 +14,15 @@ export const toMs = (time: string): string => `(extract(epoch from ${time}) * 10
 export const CLOCK = (parameter: string): string =>
   `clock as materialized (select coalesce(${toTime(`${parameter}::float8`)}, now()) as now)`;
 
+/**
+ * The clock of a statement that carries items of many callers: it waits for a lock no longer than this, as one of them may be
+ * held by a transaction that stays open. For this statement alone, and set when the clock is read: read it before any lock.
+ */
+export const IMPATIENT_CLOCK = (parameter: string, patience = `'500ms'`): string =>
+  `clock as materialized (
+  select coalesce(${toTime(`${parameter}::float8`)}, now()) as now, set_config('lock_timeout', ${patience}, true)
+)`;
+
 /** Columns of a journal row, in the order of {@link stepColumns}. */
 export const STEP_COLUMNS = `
   s.key, s.name, s.kind, s.state, s.position, s.value, s.failure, s.attempts,

@@ -1,14 +1,15 @@
-import { CLOCK, toMs, toTime, type Statement } from './statement.js';
+import { CLOCK, IMPATIENT_CLOCK, toMs, toTime, type Statement } from './statement.js';
 
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
  * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
- * $12: all or none; a run that exists with another workflow or payload keeps all the others out.
+ * $12: all or none; a run that exists with another workflow or payload keeps all the others out. These belong to one caller,
+ * and may be in his transaction: they wait for whoever is inserting one of the ids. Those of many callers do not.
  */
 export const trigger: Statement = {
   name: 'workflow_trigger',
   text: (t) => `
-with ${CLOCK('$1')},
+with ${IMPATIENT_CLOCK('$1', `case when $12::boolean then current_setting('lock_timeout') else '500ms' end`)},
 input as (
   select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                        $8::float8[], $9::float8[], $10::float8[], $11::uuid[])
