@@ -8,10 +8,12 @@ import {
   Clock,
   Codec,
   Probe,
+  type CommitResult,
   type Delivery,
   type DeliveryReply,
   type Lease,
   type Loaded,
+  type StepCommit,
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
@@ -86,12 +88,21 @@ export class StepDeliveries {
       random: Math.random(),
     });
     if (this.probe) await this.probe.at('answer-sent', { runId, step: key });
-    const result = await this.writer.answer({ ...lease, execution: header.execution, row, retryAt });
+    const answer = { ...lease, execution: header.execution, row, retryAt };
+    const result = await this.writer.answer(answer).catch((error: unknown) => this.#refused(answer, error));
     if (this.probe) await this.probe.at('answer-durable', { runId, step: key });
     if (result === 'lost') return { next: 'stale' };
     if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
     this.signals.announceDue();
     return { next: 'done' };
+  }
+
+  /** The database refused the value: the step has failed, for the next attempt would give the same. */
+  #refused(answer: StepCommit, error: unknown): Promise<CommitResult> {
+    if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
+    const failure = encodeFailure(toFailure(error));
+    const row = { ...answer.row, answer: { ok: false as const, failure } };
+    return this.writer.answer({ ...answer, row, retryAt: null });
   }
 
   /** The run has failed and handles its failure: a step that `run` had asked for is not executed any more. */
