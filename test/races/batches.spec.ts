@@ -7,7 +7,6 @@ import { createPostgres, DATABASES, type TestDatabase } from '../support/databas
 import {
   Echo,
   Gated,
-  Gates,
   Go,
   session,
   Signal,
