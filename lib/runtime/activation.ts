@@ -25,6 +25,8 @@ import { FAILURE_PREFIX } from './start-code.js';
 import { stepRow } from './step-row.js';
 
 const FIRST_GATHER_MS = 50;
+/** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
+const LATE_ASK_MS = 2000;
 
 /**
  * One run's code in this process: replays the journal, executes what is to be executed, and flushes what became of it.
@@ -38,7 +40,7 @@ export class Activation {
   readonly header: RunHeader;
   readonly #code: RunningCode;
   #state: 'active' | 'parked' | 'closed' | 'dead' = 'active';
-  #gathered = false;
+  #gatherUntil: number | undefined;
   /** asks that the last plan knew of */
   #planned = 0;
   readonly #flush: RunFlush;
@@ -80,7 +82,7 @@ export class Activation {
   /** Takes in a later load of the same run: the parked code goes on from there. */
   refresh(loaded: Loaded): void {
     this.#flush.refresh(loaded);
-    this.#gathered = false;
+    this.#gatherUntil = undefined;
     this.#state = 'active';
     this.journal.merge(loaded.rows, loaded.inbox);
     for (const { key } of this.#code.open()) this.journal.seen(key);
@@ -107,6 +109,20 @@ export class Activation {
     await turn();
     await this.#code.deliverAll();
     this.#planned = this.#code.asked;
+  }
+
+  /** Only replays, until the code asks for this key: code that awaits I/O of its own does so only after a while. */
+  async replayUntil(key: string): Promise<ReturnType<Activation['find']>> {
+    const { clock } = this.on;
+    const until = clock.elapsed() + LATE_ASK_MS;
+    this.discard();
+    await turn();
+    for (;;) {
+      await this.#code.deliverAll();
+      const found = this.find(key);
+      const left = until - clock.elapsed();
+      if (found || left <= 0 || !(await this.#code.activity(left))) return found;
+    }
   }
 
   /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
@@ -325,9 +341,11 @@ export class Activation {
 
   /** After a late ask the code is given time, twice as much each time, before its asks are taken as complete. */
   async #gather(): Promise<boolean> {
-    if (this.#gathered || this.#flush.loaded.gather === 0) return false;
-    this.#gathered = true;
-    return this.#code.activity(FIRST_GATHER_MS * 2 ** (this.#flush.loaded.gather - 1));
+    const { gather } = this.#flush.loaded;
+    if (gather === 0) return false;
+    const now = this.on.clock.elapsed();
+    this.#gatherUntil ??= now + FIRST_GATHER_MS * 2 ** (gather - 1);
+    return now < this.#gatherUntil && this.#code.activity(this.#gatherUntil - now);
   }
 
   /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */

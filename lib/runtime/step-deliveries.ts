@@ -55,8 +55,9 @@ export class StepDeliveries {
     if (!known || activation?.header.execution !== loaded.header.execution) {
       activation = await this.cache.build(runId, () => this.#replayed(definition, loaded));
     }
-    const found = activation.find(key);
-    if (!found && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
+    const asked = activation.find(key);
+    if (!asked && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
+    const found = asked ?? (await this.#askedLate(definition, delivery, key));
     if (!found) {
       throw new WorkflowError(
         'WF_NON_DETERMINISM',
@@ -121,7 +122,20 @@ export class StepDeliveries {
   async #replayed(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {
     const activation = await this.factory.make(definition, loaded);
     await activation.replayOnly();
-    this.cache.park(loaded.header.runId, activation);
+    const { runId } = loaded.header;
+    this.cache.park(runId, activation);
+    // not kept, it is only looked into: what it asks later is no news, the activation that made the task knew it
+    if (this.cache.peek(runId) !== activation) activation.discard();
     return activation;
+  }
+
+  /** The call as a replay of its own finds it: nothing else may advance the code while it is waited for. */
+  async #askedLate(
+    definition: WorkflowDefinition,
+    { taskId, fence }: Delivery,
+    key: string,
+  ): Promise<ReturnType<Activation['find']>> {
+    const loaded = await this.writer.load({ taskId, fence, position: 0 });
+    return loaded ? (await this.factory.make(definition, loaded)).replayUntil(key) : undefined;
   }
 }
