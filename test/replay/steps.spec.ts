@@ -260,7 +260,7 @@ describe('a step that replay finds called with other arguments', () => {
   });
 
   it('is not warned of when they are equal, or cannot be compared', async () => {
-    const flights = bench.app.get(Flights) as unknown as { price(city: unknown): Promise<number> };
+    const flights: { price(city: unknown): Promise<number> } = bench.app.get(Flights);
     const run = await bench.start(async (ctx) => {
       const prices = [await flights.price({ deep: [new Date(0), 1n] }), await flights.price(() => 1)];
       await ctx.waitForEvent('wait', Go(ctx.runId));
