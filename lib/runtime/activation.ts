@@ -1,24 +1,15 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
-import { decodeFailure, encodeFailure, toFailure } from '../engine/failure.js';
+import { decodeFailure } from '../engine/failure.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isExecutable, mismatchIn, pendingRow, planFor } from '../engine/plan.js';
 import type { Ask, Outcome } from '../engine/replay.js';
-import { resolveRetry } from '../engine/retry.js';
-import {
-  afterFailure,
-  afterOutcome,
-  failureRow,
-  limitReached,
-  type RunState,
-  type Transition,
-} from '../engine/transition.js';
-import { WorkflowError } from '../errors/index.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
 import type { ActivationDependencies, ActivationEnd, AdvanceOptions, Next } from './activation.types.js';
+import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
 import { FAILURE_PREFIX } from './start-code.js';
@@ -44,6 +35,7 @@ export class Activation {
   /** asks that the last plan knew of */
   #planned = 0;
   readonly #flush: RunFlush;
+  readonly #ending: RunEnding;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new Set<string>();
   readonly #logger = new Logger('Workflow');
@@ -62,6 +54,10 @@ export class Activation {
     this.#code = new RunningCode(on, definition, handler, loaded.header, this.journal, replayed, () =>
       this.#asked(),
     );
+    this.#ending = new RunEnding(on.codec, on.config, definition, this.#code, this.#flush, {
+      position: () => this.position,
+      put: (row) => this.#put(row),
+    });
     this.#code.start(recorded && !recorded.ok ? decodeFailure(recorded.failure) : undefined);
   }
 
@@ -162,7 +158,7 @@ export class Activation {
       this.#planned = code.asked;
       if (code.cancelled) return this.#end(options, { to: 'cancelled' });
       if (code.outcome) {
-        const next = this.#settled(code.outcome);
+        const next = this.#ending.settled(code.outcome);
         if (next) return this.#end(options, next);
         continue;
       }
@@ -175,12 +171,12 @@ export class Activation {
       // first what the code waits for by now, then what has arrived: an event goes to every open wait
       this.#recordWaits(open);
       if (this.#takeArrivals(open)) continue;
-      const limit = this.#limit();
+      const limit = this.#ending.limit();
       if (!limit && (await this.#gather())) continue;
       const plan = planFor(this.journal, open, this.time());
-      const stop = limit ?? (plan.do === 'listen' ? await this.#listen() : undefined);
+      const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
-        const next = this.#follow(afterFailure(toFailure(stop), this.#runState()));
+        const next = this.#ending.failed(stop);
         if (next) return this.#end(options, next);
       }
       if (stop || plan.do === 'listen') continue;
@@ -283,62 +279,6 @@ export class Activation {
     this.#flush.pending.put(row);
   }
 
-  #runState(): RunState {
-    return {
-      attempt: this.header.attempt,
-      policy: resolveRetry(this.definition.retry),
-      handlesFailure: this.definition.onFailure !== null,
-      failed: this.#code.failure,
-      now: this.time(),
-      random: Math.random(),
-    };
-  }
-
-  #settled(outcome: Outcome): Next | undefined {
-    if (this.#code.failure && !outcome.ok) {
-      const { message } = toFailure(outcome.error);
-      this.#logger.error(`@OnFailure of run ${this.header.runId} failed: ${message}`);
-    }
-    return this.#follow(afterOutcome(outcome, this.#runState()));
-  }
-
-  /** How this activation ends; undefined when the @OnFailure method has been started instead. */
-  #follow(transition: Transition): Next | undefined {
-    const { runId, attempt } = this.header;
-    switch (transition.to) {
-      case 'completed':
-        try {
-          return {
-            to: 'completed',
-            result: this.on.codec.encode(transition.value, `result of run ${runId}`),
-          };
-        } catch (error) {
-          return this.#follow(afterFailure(toFailure(error), this.#runState()));
-        }
-      case 'retry': {
-        const { message } = transition.failure;
-        this.#logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
-        return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
-      }
-      case 'on-failure':
-        this.#put(failureRow(transition.failure, this.position + 1, attempt, this.time()));
-        this.#code.startOnFailure(transition.failure);
-        return undefined;
-      case 'failed':
-        return { to: 'failed', error: encodeFailure(transition.failure) };
-    }
-  }
-
-  /** What keeps `run` from going on; the @OnFailure method has no limits. */
-  #limit(): WorkflowError | undefined {
-    if (this.#code.failure) return undefined;
-    const { runId, deadlineAt } = this.header;
-    const { lost, gather } = this.#flush.loaded;
-    const { maxSteps, maxLosses } = this.on.config;
-    const { position } = this;
-    return limitReached({ runId, now: this.time(), deadlineAt, position, maxSteps, lost, maxLosses, gather });
-  }
-
   /** After a late ask the code is given time, twice as much each time, before its asks are taken as complete. */
   async #gather(): Promise<boolean> {
     const { gather } = this.#flush.loaded;
@@ -346,20 +286,6 @@ export class Activation {
     const now = this.on.clock.elapsed();
     this.#gatherUntil ??= now + FIRST_GATHER_MS * 2 ** (gather - 1);
     return now < this.#gatherUntil && this.#code.activity(this.#gatherUntil - now);
-  }
-
-  /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */
-  async #listen(): Promise<WorkflowError | undefined> {
-    const { runId, workflow } = this.header;
-    this.#logger.warn(
-      `Run ${runId} of "${workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
-    );
-    const { activationTimeoutMs } = this.on.config;
-    if (await this.#code.activity(activationTimeoutMs)) return undefined;
-    return new WorkflowError(
-      'WF_NO_PROGRESS',
-      `Run ${runId} asked for nothing within ${activationTimeoutMs} ms`,
-    );
   }
 
   /** The code may have asked for something during the very flush that suspended it. */

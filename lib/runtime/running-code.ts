@@ -4,6 +4,7 @@ import { StepFailedError } from '../engine/errors.js';
 import { decodeFailure, type Failure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
 import { Replay, type Ask, type Outcome } from '../engine/replay.js';
+import { WorkflowError } from '../errors/index.js';
 import type { Clock, Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -141,6 +142,20 @@ export class RunningCode {
     this.#wake = () => {};
     if (active) await turn();
     return active;
+  }
+
+  /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */
+  async listen(): Promise<WorkflowError | undefined> {
+    const { runId, workflow } = this.header;
+    this.#logger.warn(
+      `Run ${runId} of "${workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
+    );
+    const { activationTimeoutMs } = this.on.config;
+    if (await this.activity(activationTimeoutMs)) return undefined;
+    return new WorkflowError(
+      'WF_NO_PROGRESS',
+      `Run ${runId} asked for nothing within ${activationTimeoutMs} ms`,
+    );
   }
 
   /** Another call of the same step may have taken the recorded one's place. */

@@ -1,0 +1,111 @@
+import { Logger } from '@nestjs/common';
+import { encodeFailure, toFailure } from '../engine/failure.js';
+import type { JournalRow } from '../engine/journal.js';
+import type { Outcome } from '../engine/replay.js';
+import { resolveRetry } from '../engine/retry.js';
+import {
+  afterFailure,
+  afterOutcome,
+  failureRow,
+  limitReached,
+  type RunState,
+  type Transition,
+} from '../engine/transition.js';
+import type { WorkflowError } from '../errors/index.js';
+import type { Codec, RunHeader } from '../ports/index.js';
+import type { WorkflowDefinition } from '../registry/index.js';
+import type { Next } from './activation.types.js';
+import type { RuntimeConfig } from './config.js';
+import type { RunFlush } from './run-flush.js';
+import type { RunningCode } from './running-code.js';
+
+/** Brings what the engine decides at the end of a run's code to the code, the journal and the last flush. */
+export class RunEnding {
+  readonly #logger = new Logger('Workflow');
+
+  constructor(
+    private readonly codec: Codec,
+    private readonly config: RuntimeConfig,
+    private readonly definition: WorkflowDefinition,
+    private readonly code: RunningCode,
+    private readonly flush: RunFlush,
+    private readonly journal: { readonly position: () => number; readonly put: (row: JournalRow) => void },
+  ) {}
+
+  get #header(): RunHeader {
+    return this.flush.loaded.header;
+  }
+
+  #runState(): RunState {
+    return {
+      attempt: this.#header.attempt,
+      policy: resolveRetry(this.definition.retry),
+      handlesFailure: this.definition.onFailure !== null,
+      failed: this.code.failure,
+      now: this.flush.time(),
+      random: Math.random(),
+    };
+  }
+
+  /** How the activation ends when the code has ended; undefined when its @OnFailure method has been started instead. */
+  settled(outcome: Outcome): Next | undefined {
+    if (this.code.failure && !outcome.ok) {
+      const { message } = toFailure(outcome.error);
+      this.#logger.error(`@OnFailure of run ${this.#header.runId} failed: ${message}`);
+    }
+    return this.#follow(afterOutcome(outcome, this.#runState()));
+  }
+
+  /** How this activation ends; undefined when the @OnFailure method has been started instead. */
+  #follow(transition: Transition): Next | undefined {
+    const { runId, attempt } = this.#header;
+    switch (transition.to) {
+      case 'completed':
+        try {
+          return {
+            to: 'completed',
+            result: this.codec.encode(transition.value, `result of run ${runId}`),
+          };
+        } catch (error) {
+          return this.#follow(afterFailure(toFailure(error), this.#runState()));
+        }
+      case 'retry': {
+        const { message } = transition.failure;
+        this.#logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
+        return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
+      }
+      case 'on-failure':
+        this.journal.put(
+          failureRow(transition.failure, this.journal.position() + 1, attempt, this.flush.time()),
+        );
+        this.code.startOnFailure(transition.failure);
+        return undefined;
+      case 'failed':
+        return { to: 'failed', error: encodeFailure(transition.failure) };
+    }
+  }
+
+  /** The same when the run may not go on. */
+  failed(error: WorkflowError): Next | undefined {
+    return this.#follow(afterFailure(toFailure(error), this.#runState()));
+  }
+
+  /** What keeps `run` from going on; the @OnFailure method has no limits. */
+  limit(): WorkflowError | undefined {
+    if (this.code.failure) return undefined;
+    const { runId, deadlineAt } = this.#header;
+    const { lost, gather } = this.flush.loaded;
+    const { maxSteps, maxLosses } = this.config;
+    const position = this.journal.position();
+    return limitReached({
+      runId,
+      now: this.flush.time(),
+      deadlineAt,
+      position,
+      maxSteps,
+      lost,
+      maxLosses,
+      gather,
+    });
+  }
+}
