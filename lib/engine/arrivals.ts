@@ -31,7 +31,7 @@ export function arrivalsFor(journal: Journal, open: readonly Ask[], now: number)
   const found = open
     .map((ask) => arrivalOf(journal, ask, now))
     .filter((arrival) => arrival !== undefined)
-    .sort((a, b) => a.at - b.at || a.order - b.order);
+    .toSorted((a, b) => a.at - b.at || a.order - b.order);
   const message = found[0]?.message;
   const taken = message ? found.filter((arrival) => arrival.message === message) : beforeAnyEvent(found);
   const first = journal.position + 1;

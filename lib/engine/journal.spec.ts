@@ -30,6 +30,7 @@ describe('what a load returned', () => {
     expect(journal.position).toBe(3);
     expect(journal.get('p')?.state).toBe('pending');
     expect(journal.get('nobody')).toBeUndefined();
+    expect(journal.rows.map(({ key }) => key)).toEqual(['b', 'p', 'a', 'c']);
   });
 
   it('replaces what was pending, and never what is a fact', () => {
