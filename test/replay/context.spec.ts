@@ -159,10 +159,8 @@ describe.each(MODES)('the context: $name', (mode) => {
     expect(new Set(ids)).toEqual(new Set([child, `${run.runId}/child`]));
     expect(await bench.client.run(Child, child!).result({ timeout: '10s' })).toBe(`child of ${run.runId}`);
     const { runs } = await bench.client.list({ workflow: Child, limit: 1000 });
-    expect(
-      runs.filter(({ payload }) => (payload as { of: string }).of === run.runId),
-      'started once',
-    ).toHaveLength(1);
+    const started = runs.filter(({ payload }) => (payload as { of: string }).of === run.runId);
+    expect(started).toHaveLength(1);
   });
 
   it('notify sends an event once, and tells whom it woke', async () => {
