@@ -97,14 +97,17 @@ export class Instance {
    */
   loseReplies(wanted: (name: string, values: readonly unknown[]) => boolean, times = 1): LostReplies {
     const { database } = this;
-    const send: Database['query'] = database.query.bind(database);
-    const lost: LostReplies = { count: 0, stop: () => (database.query = send) };
-    database.query = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
-      const rows = await send<R>(name, text, values);
-      if (lost.count >= times || !wanted(name, values)) return rows;
-      lost.count++;
-      throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
-    };
+    const lost: LostReplies = { count: 0, stop: () => restore.forEach((one) => one()) };
+    const restore = (['query', 'queryReserved'] as const).map((way) => {
+      const send: Database['query'] = database[way].bind(database);
+      database[way] = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
+        const rows = await send<R>(name, text, values);
+        if (lost.count >= times || !wanted(name, values)) return rows;
+        lost.count++;
+        throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+      };
+      return () => void (database[way] = send);
+    });
     return lost;
   }
 }
