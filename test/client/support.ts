@@ -45,11 +45,13 @@ interface Hold {
 /** Holds a run exactly at a point, until the test lets it go. */
 export class HoldingProbe extends Probe {
   readonly #holds: Hold[] = [];
+  readonly #made: Hold[] = [];
 
   /** The next time that the run comes to this point it stays there. */
   hold(point: ProbePoint, runId?: string): { reached: Promise<void>; release: () => void } {
     const hold: Hold = { point, runId, reached: new Signal(), go: new Signal() };
     this.#holds.push(hold);
+    this.#made.push(hold);
     return { reached: hold.reached.promise, release: () => hold.go.resolve() };
   }
 
@@ -65,7 +67,8 @@ export class HoldingProbe extends Probe {
 
   /** Lets all go, so that an application can close after a failed assertion. */
   releaseAll(): void {
-    for (const { go } of this.#holds.splice(0)) go.resolve();
+    this.#holds.length = 0;
+    for (const { go } of this.#made) go.resolve();
   }
 }
 

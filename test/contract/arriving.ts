@@ -106,6 +106,46 @@ export function arriving(bench: () => Bench): void {
     }
   });
 
+  it('keeps the lease of a run that begins to wait until it was looked for kept events', async () => {
+    const b = bench();
+    const event = b.id('paid');
+    const task = await b.claimed();
+    const rows = [b.journalRow('wait', { kind: 'wait', event })];
+    await b.commit(task, { rows, next: { to: 'suspend', dueAt: null, listens: true } });
+    expect(await b.status(task)).toBe('running');
+    expect(await b.store.collectKept(task.execution, [event], task)).toBe(false);
+    expect(await b.status(task)).toBe('waiting');
+    expect(await b.claim()).toEqual([]);
+  });
+
+  it('says that the run is due when something arrived between its wait and that look', async () => {
+    const b = bench();
+    const event = b.id('paid');
+    const task = await b.claimed();
+    const rows = [b.journalRow('wait', { kind: 'wait', event })];
+    await b.commit(task, { rows, next: { to: 'suspend', dueAt: null, listens: true } });
+    expect((await b.store.notify(request(event))).woken).toEqual([task.runId]);
+    expect(await b.store.collectKept(task.execution, [event], task)).toBe(true);
+    const [again] = await b.claim();
+    expect((await b.load(again!)).inbox).toHaveLength(1);
+  });
+
+  it('gives what a transaction has kept to who began to wait before its commit, and nobody twice', async () => {
+    const b = bench();
+    const event = b.id('paid');
+    const sent = request(event, { keepForMs: 5000 });
+    await b.store.notify(sent);
+    // these looked for kept events before that was committed, and found none
+    await b.waiting(event, 'one');
+    await b.waiting(event, 'two');
+    expect(await b.store.deliverKept(sent.eventId)).toBe(true);
+    expect(await b.store.deliverKept(sent.eventId)).toBe(false);
+    const tasks = await b.claim();
+    expect(tasks).toHaveLength(2);
+    for (const task of tasks) expect((await b.load(task)).inbox).toMatchObject([{ eventId: sent.eventId }]);
+    expect(await b.store.deliverKept(randomUUID())).toBe(false);
+  });
+
   it('keeps no longer than asked', async () => {
     const b = bench();
     const event = b.id('paid');

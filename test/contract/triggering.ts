@@ -91,6 +91,29 @@ export function triggering(bench: () => Bench): void {
     expect((await b.load(task)).header.deadlineAt).toBe(b.now + 60_000);
   });
 
+  it('of runs that belong together inserts all, those that exist as they are', async () => {
+    const b = bench();
+    const exists = b.row(b.id('exists'));
+    await b.store.trigger([exists]);
+    const rows = [b.row(b.id('a')), b.row(exists.runId), b.row(b.id('b'))];
+    const triggered = await b.store.triggerAll(rows);
+    expect(triggered.map((one) => one?.created)).toEqual([true, false, true]);
+    expect(await b.store.triggerAll([])).toEqual([]);
+  });
+
+  it.each([{ payload: '"other"' }, { workflow: 'other' }])(
+    'of runs that belong together inserts none when one exists with %j',
+    async (other) => {
+      const b = bench();
+      await b.store.trigger([b.row(b.id('exists'))]);
+      const rows = [b.row(b.id('a')), b.row(b.id('exists'), other), b.row(b.id('b'))];
+      const triggered = await b.store.triggerAll(rows);
+      expect(triggered.map((one) => one && one.header.payload)).toEqual([null, '{"n":1}', null]);
+      expect(await b.store.find(b.id('a'))).toBeNull();
+      expect(await b.store.find(b.id('b'))).toBeNull();
+    },
+  );
+
   it('takes hundreds of runs at once and answers in their order', async () => {
     const b = bench();
     const rows = Array.from({ length: 300 }, (_, i) => b.row(b.id(`r${(i * 7) % 300}`)));
