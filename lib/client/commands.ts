@@ -13,6 +13,7 @@ import { parseDuration } from '../engine/duration.js';
 import { WorkflowError } from '../errors/index.js';
 import { Codec, RunEffects, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
+import { orderedUuid } from './ordered-uuid.js';
 
 const MAX_LABELS = 64;
 
@@ -63,7 +64,7 @@ export class WorkflowCommands extends RunEffects {
     event: EventRef<unknown>,
     data: unknown,
     options: NotifyOptions & { manager?: EntityManager } = {},
-    id = randomUUID() as string,
+    id = orderedUuid(),
   ): Promise<NotifyResult> {
     const name = eventId(event);
     const { runId, keepFor, manager } = options;

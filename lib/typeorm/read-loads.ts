@@ -26,8 +26,9 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
       of(messages, row.request).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
     else loads.set(row.request, headOf(row, of(steps, row.request), of(messages, row.request)));
   }
+  // of one moment (one transaction): in the order in which they were sent, which the event's id keeps
   for (const inbox of messages.values())
-    inbox.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+    inbox.sort((a, b) => a.createdAt - b.createdAt || (a.eventId < b.eventId ? -1 : 1));
   return loads;
 }
 
