@@ -24,7 +24,7 @@ const CONNECTION_CODES = new Set([
 
 /** node-postgres says these in words only. */
 const CONNECTION_MESSAGES =
-  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Client has encountered a connection error|Client was closed|This socket has been ended)/;
+  /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|timeout expired|Client has encountered a connection error|Client was closed|This socket has been ended)/;
 
 /** serialization failure, deadlock, lock timeout */
 const RETRY_CODES = new Set(['40001', '40P01', '55P03']);
@@ -32,16 +32,19 @@ const RETRY_CODES = new Set(['40001', '40P01', '55P03']);
 interface Layer {
   readonly code: string;
   readonly message: string;
+  /** the server ended the session */
+  readonly fatal: boolean;
 }
 
 /** The error and what it wraps (TypeORM's `driverError`, `cause`), outermost first. */
 function layersOf(error: unknown): Layer[] {
   const layers: Layer[] = [];
   for (let at = error; typeof at === 'object' && at !== null && layers.length < 8;) {
-    const { code, message, driverError, cause } = at as Record<string, unknown>;
+    const { code, message, severity, driverError, cause } = at as Record<string, unknown>;
     layers.push({
       code: typeof code === 'string' ? code : '',
       message: typeof message === 'string' ? message : '',
+      fatal: severity === 'FATAL',
     });
     at = driverError ?? cause;
   }
@@ -57,9 +60,11 @@ export const sqlStateOf = (error: unknown): string | undefined =>
 /** The connection failed. Whether the statement was executed is unknown. */
 export const isConnectionError = (error: unknown): boolean =>
   layersOf(error).some(
-    ({ code, message }) =>
+    ({ code, message, fatal }) =>
       CONNECTION_CODES.has(code) ||
       (isSqlState(code) && code.startsWith('08')) ||
+      // "database is not currently accepting connections", and only as the end of a connection
+      (code === '55000' && fatal) ||
       CONNECTION_MESSAGES.test(message),
   );
 

@@ -1,6 +1,9 @@
 import type pg from 'pg';
 import { isConnectionError } from './query-errors.js';
 
+/** A connection that has gone silent without closing is given up after this, and another one is opened. */
+const TIMEOUT_MS = 5000;
+
 /**
  * One connection beside the pool, for what must get through while the pool is busy: a heartbeat that waits for a free
  * connection costs the leases. Opened when it is first needed and again after it was lost.
@@ -13,7 +16,7 @@ export class ReservedConnection {
   async query(statement: pg.QueryConfig): Promise<pg.QueryResult> {
     const opening = (this.#client ??= this.#open());
     try {
-      return await (await opening).query(statement);
+      return await (await opening).query({ ...statement, query_timeout: TIMEOUT_MS } as pg.QueryConfig);
     } catch (error) {
       if (isConnectionError(error)) this.#drop(opening);
       throw error;

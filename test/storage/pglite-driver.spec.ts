@@ -53,6 +53,12 @@ describe.each(DATABASES)('TypeORM on $name', ({ name, create }) => {
     expect(await ids()).toHaveLength(20 + 2 * 10);
   });
 
+  it('lets timers and sockets have their turn beside a loop of queries', async () => {
+    let fired = false;
+    setTimeout(() => (fired = true), 1);
+    while (!fired) await source.query('select 1');
+  });
+
   it('gives int8 as a string, bytea as a Buffer, timestamptz as a Date, infinity as Infinity', async () => {
     const [row] =
       await source.query(`select 9007199254740993::int8 as big, '\\x00ff'::bytea as raw, '{"a":1}'::jsonb as doc,

@@ -11,6 +11,9 @@ export interface PGliteSession {
   close(): Promise<void>;
 }
 
+/** Longest time without a turn of the event loop. */
+const SLICE_MS = 5;
+
 /** One of the connections that take turns on the session. */
 export interface SessionConnection {
   receive(bytes: Buffer): void;
@@ -35,6 +38,7 @@ export class SessionScheduler {
   private queue: Job[] = [];
   /** who has a transaction (or an unfinished batch) open */
   private owner: SessionConnection | undefined;
+  private lastTurn = -Infinity;
   private running: Job | undefined;
 
   constructor(readonly session: PGliteSession) {}
@@ -77,6 +81,7 @@ export class SessionScheduler {
       if (!job) return;
       this.running = job;
       try {
+        await this.letOthersRun();
         await (job.bytes ? this.execute(job.connection, job.bytes) : this.cleanUp(job));
       } catch (error) {
         if (this.owner === job.connection) this.owner = undefined;
@@ -98,6 +103,16 @@ export class SessionScheduler {
     for (const notification of notifications) {
       for (const each of this.connections) each.receive(notification);
     }
+  }
+
+  /**
+   * PGlite answers without leaving the microtask queue, so a loop of queries would keep every timer and socket of the process
+   * waiting. A real server's answers come in turns of the event loop of their own; here one comes at least every few ms.
+   */
+  private async letOthersRun(): Promise<void> {
+    if (performance.now() - this.lastTurn < SLICE_MS) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.lastTurn = performance.now();
   }
 
   private async cleanUp({ connection, free }: Job): Promise<void> {
