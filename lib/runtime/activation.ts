@@ -8,7 +8,13 @@ import type { Ask, Outcome } from '../engine/replay.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
-import type { ActivationDependencies, ActivationEnd, AdvanceOptions, Next } from './activation.types.js';
+import type {
+  ActivationDependencies,
+  ActivationEnd,
+  AdvanceOptions,
+  Next,
+  Standing,
+} from './activation.types.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
@@ -122,9 +128,7 @@ export class Activation {
   }
 
   /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
-  get standing(): { readonly outcome: Outcome | undefined; readonly cancelled: boolean } & {
-    readonly open: readonly Ask[];
-  } {
+  get standing(): Standing {
     const { outcome, cancelled } = this.#code;
     return { open: this.#code.open(), outcome, cancelled };
   }

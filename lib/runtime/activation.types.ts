@@ -1,3 +1,4 @@
+import type { Ask, Outcome } from '../engine/replay.js';
 import type { AdvanceCommit, Clock, Codec, Lease, Probe, RunEffects } from '../ports/index.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
@@ -39,3 +40,10 @@ export interface AdvanceOptions {
 }
 
 export type Next = AdvanceCommit['next'];
+
+/** What the code asks for at one moment, and whether it has ended. */
+export interface Standing {
+  readonly open: readonly Ask[];
+  readonly outcome: Outcome | undefined;
+  readonly cancelled: boolean;
+}
