@@ -4,7 +4,7 @@ import { arrivalsFor } from '../engine/arrivals.js';
 import { decodeFailure } from '../engine/failure.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isExecutable, mismatchIn, pendingRow, planFor } from '../engine/plan.js';
-import type { Ask, Outcome } from '../engine/replay.js';
+import type { Ask } from '../engine/replay.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
