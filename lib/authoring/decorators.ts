@@ -63,6 +63,7 @@ export function Step<A extends any[] = any[]>(
       : { error: 'step result has methods or symbols: return plain data' }),
 ) => void {
   checkStep(options);
+  if (options.name !== undefined) checkName(options.name, 'The name of @Step');
   return (proto: object, method: string, descriptor: PropertyDescriptor): any => {
     const owner = (proto as { constructor?: { name?: string } }).constructor?.name ?? 'object';
     const original: unknown = descriptor?.value;
