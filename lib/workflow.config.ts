@@ -30,6 +30,8 @@ export function resolveConfig(
   if (transport !== undefined && transport !== 'http' && transport !== 'in-process') {
     refuse('transport', transport, "'http' or 'in-process'");
   }
+  checkUrl(http.url, 'http.url');
+  checkUrl(http.publicUrl, 'http.publicUrl');
   resolveRetry(steps);
   if (steps.timeout !== undefined) parseDuration(steps.timeout);
   const heartbeatMs = duration(worker.heartbeat, DEFAULTS.heartbeatMs, 'worker.heartbeat');
@@ -71,6 +73,14 @@ function count(value: number | undefined, fallback: number, name: string): numbe
   if (value === undefined) return fallback;
   if (!Number.isSafeInteger(value) || value < 1) refuse(name, value, 'a whole number above zero');
   return value;
+}
+
+function checkUrl(value: string | undefined, name: string): void {
+  if (value === undefined) return;
+  // what is no URL may hold a password all the same: it is not shown
+  const { protocol } = URL.canParse(value) ? new URL(value) : { protocol: '' };
+  if (protocol === 'http:' || protocol === 'https:') return;
+  throw new WorkflowError('WF_INVALID_OPTIONS', `Option \`${name}\` is not an http or https URL`);
 }
 
 function refuse(name: string, value: unknown, wanted: string): never {
