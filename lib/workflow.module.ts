@@ -47,7 +47,7 @@ import { resolveConfig } from './workflow.config.js';
 import { WorkflowLifecycle } from './workflow.lifecycle.js';
 import type { WorkflowModuleAsyncOptions } from './workflow.async-options.js';
 import type { WorkflowModuleExtras, WorkflowModuleOptions } from './workflow.options.js';
-import { persistence } from './workflow.persistence.js';
+import { dataSourceIn, persistence } from './workflow.persistence.js';
 import {
   CLOCK_OVERRIDE,
   ConfigurableModuleClass,
@@ -167,7 +167,7 @@ export class WorkflowModule implements NestModule {
 
   static forRoot(options: WorkflowModuleOptions & WorkflowModuleExtras = {}): DynamicModule {
     const { path, isGlobal, dataSource, ...rest } = options;
-    const named = rest.database && 'dataSource' in rest.database ? rest.database.dataSource : dataSource;
+    const named = dataSourceIn(rest.database) ?? dataSource;
     return build(WorkflowOptionsModule.forRoot(rest), { path, isGlobal, dataSource: named });
   }
 

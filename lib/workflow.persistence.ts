@@ -4,7 +4,7 @@ import type { DataSource, DataSourceOptions } from 'typeorm';
 import { WorkflowError } from './errors/index.js';
 import { isRetryableBootError, openWorkflowDataSource, type OpenOptions } from './typeorm/data-source.js';
 import { WORKFLOW_ENTITIES } from './typeorm/entities/index.js';
-import type { WorkflowModuleOptions } from './workflow.options.js';
+import type { WorkflowDatabase, WorkflowModuleOptions } from './workflow.options.js';
 import { WORKFLOW_DATA_SOURCE, WORKFLOW_OPTIONS } from './workflow.tokens.js';
 
 /** Times the database is waited for at boot, and how long between two of them. */
@@ -57,13 +57,19 @@ export function persistence(optionsModule: DynamicModule, dataSource: string | u
   ];
 }
 
+/** The name in `{ dataSource }`; whatever else was given is judged when it is opened. */
+export const dataSourceIn = (database: WorkflowDatabase | undefined): string | undefined =>
+  typeof database === 'object' && database !== null && 'dataSource' in database
+    ? database.dataSource
+    : undefined;
+
 function checked(
   options: WorkflowModuleOptions,
   name: string | undefined,
   application: DataSource | undefined,
 ): Pick<OpenOptions, 'database' | 'schema' | 'migrate'> {
   const { database, schema, migrate } = options;
-  const asked = database && 'dataSource' in database ? database.dataSource : undefined;
+  const asked = dataSourceIn(database);
   if (asked !== undefined && asked !== name) {
     throw new WorkflowError(
       'WF_INVALID_OPTIONS',
