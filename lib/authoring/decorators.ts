@@ -26,6 +26,8 @@ export interface KeyedStepOptions<A extends unknown[]> extends StepOptions {
 const WORKFLOW = Symbol.for('nestjs-workflow:workflow');
 const ON_FAILURE = Symbol.for('nestjs-workflow:on-failure');
 const STEP = Symbol.for('nestjs-workflow:step');
+/** by which Nest knows a class that is marked @Injectable */
+const INJECTABLE = '__injectable__';
 
 /**
  * Marks a class as a workflow (and as injectable). `retries` and `backoff` are for errors of `run` itself; steps have their own.
@@ -39,7 +41,8 @@ export function Workflow(
   checkStep(options.stepDefaults ?? {});
   checkStep(options);
   return (target) => {
-    Injectable()(target);
+    // an @Injectable below this one has said more: its scope stays
+    if (!Reflect.hasOwnMetadata(INJECTABLE, target)) Injectable()(target);
     Reflect.defineMetadata(WORKFLOW, options, target);
   };
 }
