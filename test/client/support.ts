@@ -241,7 +241,9 @@ export async function startApp(db: TestDatabase, options: AppOptions = {}): Prom
     client: app.get(WorkflowClient, { strict: false }),
     database: app.get(Database, { strict: false }),
     store: app.get(RunStore, { strict: false }),
-    gates: app.get(Gates, { strict: false }),
+    get gates() {
+      return app.get(Gates, { strict: false });
+    },
     probe,
     close: async () => {
       probe.releaseAll();
