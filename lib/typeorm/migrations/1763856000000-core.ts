@@ -39,7 +39,9 @@ export class WorkflowCore1763856000000 implements MigrationInterface {
       )`);
     await runner.query(`create unique index workflow_run_current on ${t.run} (run_id) where is_current`);
     await runner.query(`create index workflow_run_by_workflow on ${t.run} (workflow, id)`);
-    await runner.query(`create index workflow_run_by_label on ${t.run} using gin (labels) where labels <> '{}'`);
+    await runner.query(
+      `create index workflow_run_by_label on ${t.run} using gin (labels) where labels <> '{}'`,
+    );
 
     await runner.query(`
       create table ${t.step} (
@@ -64,7 +66,9 @@ export class WorkflowCore1763856000000 implements MigrationInterface {
         constraint workflow_step_journaled_has_position check ((state = 'journaled') = (position is not null)),
         constraint workflow_step_one_answer check (state = 'pending' or num_nonnulls(value, failure) = 1)
       )`);
-    await runner.query(`create index workflow_step_waiting on ${t.step} (event) where state = 'pending' and event is not null`);
+    await runner.query(
+      `create index workflow_step_waiting on ${t.step} (event) where state = 'pending' and event is not null`,
+    );
 
     await runner.query(`
       create table ${t.task} (
@@ -89,8 +93,12 @@ export class WorkflowCore1763856000000 implements MigrationInterface {
         constraint workflow_task_advance_has_no_key check ((kind = 'advance') = (step_key = ''))
       ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0)`);
     await runner.query(`create unique index workflow_task_of_run on ${t.task} (execution, step_key)`);
-    await runner.query(`create index workflow_task_due on ${t.task} (workflow, priority, due_at) where lease_owner is null`);
-    await runner.query(`create index workflow_task_leased on ${t.task} (lease_owner) where lease_owner is not null`);
+    await runner.query(
+      `create index workflow_task_due on ${t.task} (workflow, priority, due_at) where lease_owner is null`,
+    );
+    await runner.query(
+      `create index workflow_task_leased on ${t.task} (lease_owner) where lease_owner is not null`,
+    );
 
     await runner.query(`
       create table ${t.message} (
@@ -106,8 +114,12 @@ export class WorkflowCore1763856000000 implements MigrationInterface {
         constraint workflow_message_pk primary key (id),
         constraint workflow_message_kept_expires check (execution is not null or expires_at is not null)
       )`);
-    await runner.query(`create index workflow_message_inbox on ${t.message} (execution) where execution is not null`);
-    await runner.query(`create index workflow_message_kept on ${t.message} (event, expires_at) where execution is null`);
+    await runner.query(
+      `create index workflow_message_inbox on ${t.message} (execution) where execution is not null`,
+    );
+    await runner.query(
+      `create index workflow_message_kept on ${t.message} (event, expires_at) where execution is null`,
+    );
 
     await runner.query(`
       create table ${t.worker} (
@@ -122,6 +134,7 @@ export class WorkflowCore1763856000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     const t = tablesOf(schemaOf(runner));
-    for (const table of [t.worker, t.message, t.task, t.step, t.run]) await runner.query(`drop table ${table}`);
+    for (const table of [t.worker, t.message, t.task, t.step, t.run])
+      await runner.query(`drop table ${table}`);
   }
 }
