@@ -34,6 +34,8 @@ export class Database {
     this.pool = master;
     // TypeORM listens as well; a terminated idle connection must not end the process whoever made the pool
     if (!this.pool.listenerCount('error')) this.pool.on('error', () => undefined);
+    // a new connection may be ended in the very packet that opens it: the pool hears no more of it then, and `send` not yet
+    this.pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   /** False after a transaction pooler was met: statements are sent without their names from then on. */
