@@ -204,8 +204,8 @@ export abstract class RunStore {
   abstract unregister(worker: string): Promise<void>;
   /** Frees the tasks of workers silent for `timeoutMs`, never those of `worker` itself. Returns how many. */
   abstract sweep(worker: string, timeoutMs: number): Promise<number>;
-  /** Deletes kept events that have expired. */
-  abstract expire(): Promise<void>;
+  /** Deletes kept events that have expired, and delivers those that their sender left undelivered: true when there were some. */
+  abstract expire(): Promise<boolean>;
 
   /** Two statements for a broadcast: the kept event first, then the waiters, so that a wait that commits between them sees it. */
   abstract notify(

@@ -151,7 +151,7 @@ export class Leases {
       if (this.clock.elapsed() - this.#lastSweep < this.config.leaseTimeoutMs / 4) return;
       this.#lastSweep = this.clock.elapsed();
       await this.sweep();
-      await this.store.expire();
+      if (await this.store.expire()) this.onFreed();
     } catch (error) {
       this.#logger.warn(`Heartbeat failed: ${(error as Error).message}`);
     }

@@ -76,8 +76,8 @@ export class TypeOrmRunStore extends JournalStore {
     return (await this.query(sql.sweep, [this.now(), worker, timeoutMs])).length;
   }
 
-  async expire(): Promise<void> {
-    await this.query(sql.expire, [this.now()]);
+  async expire(): Promise<boolean> {
+    return (await this.query(sql.expire, [this.now()])).length > 0;
   }
 
   async notify(request: NotifyRequest, manager?: EntityManager): Promise<{ woken: string[]; kept: boolean }> {

@@ -146,6 +146,26 @@ export function arriving(bench: () => Bench): void {
     expect(await b.store.deliverKept(randomUUID())).toBe(false);
   });
 
+  it('delivers at the next round what a sender that died has left kept and undelivered, and nobody twice', async () => {
+    const b = bench();
+    const [one, other] = [b.id('paid'), b.id('refunded')];
+    const events = [one, other].map((event) => request(event, { keepForMs: 5000 }));
+    for (const event of events) await b.store.notify(event);
+    await b.waiting(one, 'one');
+    await b.waiting(other, 'two');
+    await b.waiting(b.id('else'), 'three');
+    expect(await b.store.expire()).toBe(true);
+    expect(await b.store.expire()).toBe(false);
+    const inboxes = await Promise.all((await b.claim()).map(async (task) => (await b.load(task)).inbox));
+    expect(
+      inboxes
+        .flat()
+        .map(({ eventId }) => eventId)
+        .toSorted(),
+    ).toEqual(events.map(({ eventId }) => eventId).toSorted());
+    expect(inboxes.map(({ length }) => length)).toEqual([1, 1]);
+  });
+
   it('keeps no longer than asked', async () => {
     const b = bench();
     const event = b.id('paid');

@@ -1,3 +1,4 @@
+import type { Tables } from '../tables.js';
 import { CLOCK, toMs, type Statement } from './statement.js';
 
 /**
@@ -111,41 +112,58 @@ woken as (
 select coalesce(bool_or(due), false) as due from woken`,
 };
 
-/**
- * The counterpart of `notifyWaiters` for an event that was kept in a transaction of the caller: called after its commit, for
- * the waits that were committed before it and had looked for kept events already. Adds nothing where the event has been.
- */
-export const deliverKept: Statement = {
-  name: 'workflow_deliver_kept',
-  text: (t) => `
-with ${CLOCK('$1')},
+/** Kept events that match, for every run that waits for them and has not been given them; adds nothing where they have been. */
+const DELIVERY = (t: Tables, which: string): string => `
 kept as materialized (
   select m.event, m.event_id, m.data, m.created_at
   from ${t.message} m, clock c
-  where m.id = $2::uuid and m.execution is null and m.expires_at > c.now
+  where ${which} and m.execution is null and m.expires_at > c.now
 ),
 waiting as materialized (
-  select distinct s.execution
+  select distinct s.execution, e.event, e.event_id, e.data, e.created_at
   from kept e join ${t.step} s on s.event = e.event and s.state = 'pending' and s.event_id is null
   where not exists (select from ${t.step} x where x.execution = s.execution and x.event_id = e.event_id)
 ),
 locked as materialized (
   select k.id, k.execution
-  from ${t.task} k join waiting w using (execution)
-  where k.step_key = ''
+  from ${t.task} k
+  where k.execution = any(array(select execution from waiting)) and k.step_key = ''
   order by k.id
-  for update of k
+  for update
 ),
 messages as (
   insert into ${t.message} (id, execution, event, event_id, data, created_at)
-  select md5(e.event_id::text || l.execution)::uuid, l.execution, e.event, e.event_id, e.data, e.created_at from kept e, locked l
+  select md5(w.event_id::text || l.execution)::uuid, l.execution, w.event, w.event_id, w.data, w.created_at
+  from waiting w join locked l using (execution)
   on conflict (id) do nothing
   returning execution
 )
 update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
-from locked l join messages m using (execution), clock c
-where k.id = l.id
-returning k.id`,
+from locked l, clock c
+where k.id = l.id and l.execution in (select execution from messages)
+returning k.id`;
+
+/**
+ * The counterpart of `notifyWaiters` for an event that was kept in a transaction of the caller: called after its commit, for
+ * the waits that were committed before it and had looked for kept events already.
+ */
+export const deliverKept: Statement = {
+  name: 'workflow_deliver_kept',
+  text: (t) => `
+with ${CLOCK('$1')},${DELIVERY(t, 'm.id = $2::uuid')}`,
+};
+
+/**
+ * Deletes kept events that nobody may be given any more, and delivers those that their sender could not: the process died
+ * between the caller's commit and `deliverKept`.
+ */
+export const expire: Statement = {
+  name: 'workflow_expire',
+  text: (t) => `
+with ${CLOCK('$1')},
+expired as (
+  delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now
+),${DELIVERY(t, 'true')}`,
 };
 
 /** Who waits for an event. */

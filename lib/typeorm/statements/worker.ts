@@ -70,11 +70,3 @@ from progress p, clock c
 where k.id = p.id
 returning k.id`,
 };
-
-/** Kept events that nobody may be given any more. */
-export const expire: Statement = {
-  name: 'workflow_expire',
-  text: (t) => `
-with ${CLOCK('$1')}
-delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now`,
-};
