@@ -38,12 +38,17 @@ afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 describe('the TypeScript in the README', () => {
   it('has a file name in each block', () => {
     expect([...BLOCKS.keys()]).toEqual([
+      'fulfil-order.ts',
       'app.module.ts',
       'main.ts',
       'refund.workflow.ts',
       'reminder.spec.ts',
     ]);
     expect(README.match(/^```(ts|typescript|js)\b/gm)).toHaveLength(BLOCKS.size);
+  });
+
+  it('shows a workflow in some thirty lines', () => {
+    expect(BLOCKS.get('fulfil-order.ts')!.trimEnd().split('\n').length).toBeLessThanOrEqual(30);
   });
 
   it('compiles under the strictest rules', () => {
