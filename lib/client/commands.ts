@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import {
@@ -10,6 +10,7 @@ import {
   type TriggerOptions,
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
+import { derivedUuid } from '../engine/random.js';
 import { WorkflowError } from '../errors/index.js';
 import { Codec, RunEffects, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
@@ -168,10 +169,5 @@ function dueOf({ delay, notBefore }: TriggerOptions): TriggerRow['due'] {
   return { at };
 }
 
-/** A UUID (version 8 of RFC 9562: any content) that the same text always gives. */
-function uuidOf(text: string): string {
-  const bytes = createHash('sha256').update(text).digest();
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  return bytes.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
+/** The same text always gives the same id. */
+const uuidOf = (text: string): string => derivedUuid(text, 0);

@@ -78,11 +78,6 @@ export class Leases {
     this.#executing.delete(keyOf(lease));
   }
 
-  /** What this process owns and has not finished. */
-  owned(): Lease[] {
-    return [...this.#owned.values()];
-  }
-
   /** Takes the task over from the dispatcher that delivered it. False: the lease has moved on. */
   async adopt(lease: Lease): Promise<boolean> {
     if (this.inDoubt || !(await this.store.adopt(lease, this.worker))) return false;
