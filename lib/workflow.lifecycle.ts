@@ -27,6 +27,7 @@ import { Leases } from './runtime/leases.js';
 import { RejectionGuard } from './runtime/rejection-guard.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
 import { Signals } from './runtime/signals.js';
+import { within } from './runtime/within.js';
 import { Database } from './typeorm/database.js';
 import type { WorkflowModuleOptions } from './workflow.options.js';
 import { WORKFLOW_OPTIONS, WORKFLOW_PATH } from './workflow.tokens.js';
@@ -99,18 +100,10 @@ export class WorkflowLifecycle
   async #drain(): Promise<void> {
     const started = this.clock.elapsed();
     const grace = this.config.shutdownGraceMs;
-    await this.#within(grace, this.scheduler.idle());
+    await within(this.clock, grace, this.scheduler.idle());
     await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
     // a claim on its way may still bring tasks to give back; a database that is away may keep it for ever
-    await this.#within(LAST_CLAIM_MS, this.scheduler.quiet());
-  }
-
-  async #within(ms: number, work: Promise<void>): Promise<void> {
-    let callOff = (): void => {};
-    const patience = new Promise<void>((resolve) => {
-      callOff = this.clock.after(ms, resolve);
-    });
-    await Promise.race([work, patience]).finally(() => callOff());
+    await within(this.clock, LAST_CLAIM_MS, this.scheduler.quiet());
   }
 
   #startInProcess(): void {

@@ -227,11 +227,10 @@ export class Activation {
   ): Promise<ActivationEnd> {
     const deadline = this.header.deadlineAt;
     const due = deadline === null || this.#code.failure ? dueAt : Math.min(dueAt ?? Infinity, deadline);
-    const waits = this.#code
-      .open()
-      .map((ask) => this.journal.get(ask.key))
-      .filter((row) => row !== undefined && row.event !== null && !this.#listened.has(row.key))
-      .map((row) => row!);
+    const waits = this.#code.open().flatMap(({ key }) => {
+      const event = this.journal.get(key)?.event;
+      return event == null || this.#listened.has(key) ? [] : [{ key, event }];
+    });
     const listens = waits.length > 0;
     const tasks = dispatch.map((row) => ({ key: row.key, dueAt: row.wakeAt ?? this.time() }));
     if (!(await this.#flush.send(options, { to: 'suspend', dueAt: due, listens }, tasks)))
@@ -239,7 +238,7 @@ export class Activation {
     for (const { key } of waits) this.#listened.add(key);
     if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
     const dispatched = this.#code.open().filter((ask) => this.journal.get(ask.key)?.dispatched).length;
-    const events = waits.map(({ event }) => event!);
+    const events = waits.map(({ event }) => event);
     return { next: 'waiting', dueAt: this.#flush.due ? this.time() : due, waits: events, dispatched };
   }
 

@@ -11,6 +11,7 @@ import { RunDeliveries } from './run-deliveries.js';
 import { Signals } from './signals.js';
 import { StepDeliveries } from './step-deliveries.js';
 import { StepRunner } from './step-runner.js';
+import { within } from './within.js';
 
 /** Executes deliveries: advances a run, or executes one step of it. The rows are the truth; the reply is advice. */
 @Injectable()
@@ -66,13 +67,7 @@ export class DeliveryExecutor {
   /** Refuses what comes from now on, and waits for what is under way. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    const all = Promise.allSettled(this.#inFlight.values());
-    let callOff = (): void => {};
-    const patience = new Promise<void>((resolve) => {
-      callOff = this.clock.after(graceMs, resolve);
-    });
-    await Promise.race([all, patience]);
-    callOff();
+    await within(this.clock, graceMs, Promise.allSettled(this.#inFlight.values()));
     if (this.#inFlight.size > 0) {
       this.steps.abortAll(new Error('This process is shutting down'));
       // a database that is away must not keep the process from ending: what was not stored is repeated elsewhere
@@ -104,12 +99,8 @@ export class DeliveryExecutor {
     lease: { taskId: string; fence: number },
     onAdopted: () => void,
   ): Promise<DeliveryReply> {
-    let callOff = (): void => {};
-    const long = new Promise<'long'>((resolve) => {
-      callOff = this.clock.after(this.config.heartbeatMs, () => resolve('long'));
-    });
-    const first = await Promise.race([work, long]).finally(() => callOff());
-    if (first !== 'long') return first;
+    const first = await within(this.clock, this.config.heartbeatMs, work);
+    if (first !== 'late') return first;
     const taken = await this.leases.adopt(lease).catch(() => false);
     if (!taken) return work;
     onAdopted();
