@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WorkflowScheduler } from 'nestjs-workflow';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 import {
   dump,
@@ -68,6 +69,8 @@ describe.each(DATABASES)('trigger on $name', ({ create }) => {
       const { client } = test;
       const run = await client.trigger(Echo, { n: 1 }, { runId: 'taken' });
       await run.result();
+      // a run of a test before this one may still be on its way to its end
+      await test.app.get(WorkflowScheduler).quiet();
       const before = await dump(test);
       await expect(client.trigger(workflow, payload, { runId: 'taken' })).rejects.toMatchObject({
         code: 'WF_RUN_EXISTS',
@@ -167,6 +170,8 @@ describe.each(DATABASES)('trigger on $name', ({ create }) => {
       const { client } = test;
       const taken = await client.trigger(Echo, 'mine', { runId: 'is taken' });
       await taken.result();
+      // a run of a test before this one may still be on its way to its end
+      await test.app.get(WorkflowScheduler).quiet();
       const before = await dump(test);
       await expect(
         client.triggerMany(Echo, [{ payload: 1, runId: 'fine' }, item, { payload: 3 }]),
