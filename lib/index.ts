@@ -51,7 +51,8 @@ export {
 } from './engine/errors.js';
 export type { Failure } from './engine/failure.js';
 export type { StepKind } from './engine/journal.js';
-export type { RetryOptions } from './engine/retry.js';
+export type { RetryDelayFunction, RetryDelayText } from './engine/retry-delay.js';
+export type { RetryOptions, StorableRetryOptions } from './engine/retry.js';
 export { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from './errors/index.js';
 export type { RunStatus } from './ports/index.js';
 export { WorkflowRegistry, type WorkflowDefinition } from './registry/index.js';

@@ -21,7 +21,7 @@ const TRANSACTION = ['typeorm'];
 /** Who may import whom. Every folder may import itself, and types of `workflow.options`. */
 const TABLE: Readonly<Record<string, Row>> = {
   errors: { may: [] },
-  engine: { may: ['errors', 'node:crypto'] },
+  engine: { may: ['errors', 'node:crypto', 'jsep'] },
   ports: { may: ['engine', 'errors'], types: TRANSACTION },
   codec: { may: ['ports', 'errors', 'engine', 'devalue', 'node:*'] },
   authoring: {

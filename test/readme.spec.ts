@@ -193,6 +193,6 @@ function declared(): Map<string, string | undefined> {
   collect('WorkflowWorkerOptions', 'worker.');
   collect('WorkflowModuleExtras', '');
   // `steps` is RetryOptions and a timeout
-  for (const name of ['retries', 'backoff', 'timeout']) found.set(`steps.${name}`, undefined);
+  for (const name of ['retries', 'backoff', 'retryDelay', 'timeout']) found.set(`steps.${name}`, undefined);
   return found;
 }

@@ -30,7 +30,8 @@ const STEP = Symbol.for('nestjs-workflow:step');
 const INJECTABLE = '__injectable__';
 
 /**
- * Marks a class as a workflow (and as injectable). `retries` and `backoff` are for errors of `run` itself; steps have their own.
+ * Marks a class as a workflow (and as injectable). `retries`, `backoff` and `retryDelay` are for errors of `run` itself;
+ * steps have their own.
  * @throws WorkflowError WF_INVALID_OPTIONS, WF_INVALID_DURATION, WF_INVALID_ARGUMENT when the class is defined
  */
 export function Workflow(

@@ -72,6 +72,21 @@ describe('toFailure of an Error', () => {
     expect(toFailure(new WorkflowError('WF_STEP_TIMEOUT', 'x')).retryable).toBeUndefined();
   });
 
+  it('reads the Retry-After of a response when it is told the time; RetryAfterError comes first', () => {
+    const headers = { status: 503, headers: { 'retry-after': 'Thu, 01 Jan 1970 00:00:07 GMT' } };
+    const busy = Object.assign(new Error('busy'), headers);
+    expect(toFailure(busy, 2000)).toMatchObject({ retryAfterMs: 5000 });
+    expect(toFailure(busy)).not.toHaveProperty('retryAfterMs');
+    expect(toFailure(new Error('x'), 2000)).not.toHaveProperty('retryAfterMs');
+    expect(toFailure(headers, 2000)).toMatchObject({ retryAfterMs: 5000 });
+    expect(toFailure(Object.assign(new RetryAfterError('x', '9s'), headers), 2000)).toMatchObject({
+      retryAfterMs: 9000,
+    });
+    const at = toFailure(Object.assign(new RetryAfterError('x', new Date(7)), headers), 2000);
+    expect(at).toMatchObject({ retryAt: 7 });
+    expect(at).not.toHaveProperty('retryAfterMs');
+  });
+
   it('of RetryAfterError says when', () => {
     expect(toFailure(new RetryAfterError('busy', '2m'))).toMatchObject({
       name: 'RetryAfterError',

@@ -7,6 +7,7 @@ import {
   type RetryAfter,
   type StepFailure,
 } from './brands.js';
+import { retryAfterOf } from './retry-after.js';
 
 /** What is journaled of something thrown. Plain JSON: encoding and decoding it changes nothing. */
 export interface Failure {
@@ -41,9 +42,16 @@ const MAX_NAMES = 16;
 /** The step has done its work already, and would only do it again to give the same unusable value. */
 const FINAL_CODES = ['WF_NOT_SERIALIZABLE', 'WF_TOO_LARGE', 'WF_NOT_STORABLE'] as const;
 
-/** Whatever was thrown, as plain data. Never throws; every text and the depth of causes are bounded. */
-export function toFailure(thrown: unknown): Failure {
-  return describe(thrown, []);
+/**
+ * Whatever was thrown, as plain data. Never throws; every text and the depth of causes are bounded.
+ * @param now ms since epoch: with it a `Retry-After` header that the error carries is read, see {@link retryAfterOf}
+ */
+export function toFailure(thrown: unknown, now?: number): Failure {
+  const failure = describe(thrown, []);
+  if (now === undefined || failure.retryAfterMs !== undefined || failure.retryAt !== undefined)
+    return failure;
+  const retryAfterMs = retryAfterOf(thrown, now);
+  return retryAfterMs === undefined ? failure : { ...failure, retryAfterMs };
 }
 
 /** Failure to JSON text; safe for a PostgreSQL `text` column. */

@@ -32,6 +32,17 @@ describe('what follows when the code has ended', () => {
     expect(afterOutcome({ ok: false, error }, { ...state, attempt: 4 })).toMatchObject({ to: 'failed' });
   });
 
+  it('a Retry-After of the error counts, and a retryDelay that gives none is told', () => {
+    const error = Object.assign(new Error('busy'), { status: 429, headers: { 'retry-after': '7' } });
+    expect(afterOutcome({ ok: false, error }, state)).toMatchObject({ to: 'retry', at: 8000 });
+    const policy = { ...state.policy, delay: (): number => NaN };
+    expect(afterOutcome({ ok: false, error: new Error('boom') }, { ...state, policy })).toMatchObject({
+      to: 'retry',
+      at: 2000,
+      warning: 'retryDelay gave a value that is no delay: NaN; the backoff counts',
+    });
+  });
+
   it('a non-retryable error and a journaled step failure fail the run at once', () => {
     expect(afterOutcome({ ok: false, error: new NonRetryableError('no') }, state)).toMatchObject({
       to: 'failed',

@@ -23,7 +23,13 @@ export interface RunState {
 export type Transition =
   | { readonly to: 'completed'; readonly value: unknown }
   /** `run` is tried again, against the same journal */
-  | { readonly to: 'retry'; readonly at: number; readonly failure: Failure }
+  | {
+      readonly to: 'retry';
+      readonly at: number;
+      readonly failure: Failure;
+      /** see {@link RetryDecision} */
+      readonly warning?: string;
+    }
   /** failed for good: its @OnFailure method comes next */
   | { readonly to: 'on-failure'; readonly failure: Failure }
   | { readonly to: 'failed'; readonly failure: Failure };
@@ -36,7 +42,7 @@ export type Transition =
 export function afterOutcome(outcome: Outcome, state: RunState): Transition {
   if (state.failed) return { to: 'failed', failure: state.failed };
   if (outcome.ok) return { to: 'completed', value: outcome.value };
-  const failure = toFailure(outcome.error);
+  const failure = toFailure(outcome.error, state.now);
   if (stepFailureIn(outcome.error)) return afterFailure(failure, state);
   const again = decideRetry({
     policy: state.policy,
@@ -45,7 +51,9 @@ export function afterOutcome(outcome: Outcome, state: RunState): Transition {
     now: state.now,
     random: state.random,
   });
-  return again.retry ? { to: 'retry', at: again.at, failure } : afterFailure(failure, state);
+  if (!again.retry) return afterFailure(failure, state);
+  const { at, warning } = again;
+  return { to: 'retry', at, failure, ...(warning !== undefined && { warning }) };
 }
 
 /** What follows when the run has failed for good. */

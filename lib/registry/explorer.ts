@@ -31,12 +31,16 @@ export class WorkflowExplorer implements OnModuleInit {
         `Class ${type.name} is marked @Workflow("${options.name}") and has no method run`,
       );
     }
-    const { retries, backoff } = options;
+    const { retries, backoff, retryDelay } = options;
     this.registry.add({
       name: options.name,
       version: options.version ?? null,
       type,
-      retry: { ...(retries !== undefined && { retries }), ...(backoff !== undefined && { backoff }) },
+      retry: {
+        ...(retries !== undefined && { retries }),
+        ...(backoff !== undefined && { backoff }),
+        ...(retryDelay !== undefined && { retryDelay }),
+      },
       stepDefaults: options.stepDefaults ?? {},
       timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
       onFailure: onFailureMethodOf(type.prototype as object) ?? null,

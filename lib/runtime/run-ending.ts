@@ -72,6 +72,7 @@ export class RunEnding {
       case 'retry': {
         const { message } = transition.failure;
         this.#logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
+        if (transition.warning !== undefined) this.#logger.warn(`Run ${runId}: ${transition.warning}`);
         return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
       }
       case 'on-failure':

@@ -1,8 +1,11 @@
+import { Logger } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import type { JournalRow } from '../engine/journal.js';
 import type { Ask, Outcome } from '../engine/replay.js';
 import { decideRetry, DEFAULT_RETRY } from '../engine/retry.js';
 import type { Codec } from '../ports/index.js';
+
+const logger = new Logger('Workflow');
 
 export interface ExecutedStep {
   readonly before: JournalRow;
@@ -24,7 +27,7 @@ export function stepRow(executed: ExecutedStep): { row: JournalRow; retryAt: num
   const outcome = encoded(executed.outcome, ask.key, codec);
   const done = { ...before, attempts: attempt, finishedAt: now };
   if (outcome.ok) return { row: { ...done, answer: { ok: true, value: outcome.value } }, retryAt: null };
-  const failure = toFailure(outcome.error);
+  const failure = toFailure(outcome.error, now);
   const again = decideRetry({
     policy: ask.request.retry ?? DEFAULT_RETRY,
     attempts: attempt,
@@ -32,6 +35,7 @@ export function stepRow(executed: ExecutedStep): { row: JournalRow; retryAt: num
     now,
     random,
   });
+  if (again.retry && again.warning !== undefined) logger.warn(`Step "${ask.key}": ${again.warning}`);
   return {
     row: { ...done, answer: { ok: false, failure: encodeFailure(failure) } },
     retryAt: again.retry ? again.at : null,

@@ -119,6 +119,12 @@ const BAD: [string, object, string, string][] = [
     'WF_INVALID_OPTIONS',
     '`backoff.initial` is "1"',
   ],
+  [
+    'steps.retryDelay',
+    { steps: { retryDelay: '10 sec' as '10s' } },
+    'WF_INVALID_OPTIONS',
+    '`retryDelay` is "10 sec", which is neither a duration nor an expression',
+  ],
   ['steps.timeout', { steps: { timeout: 'never' } }, 'WF_INVALID_DURATION', '"never" is not a duration'],
   ['schema', { schema: 'a b' }, 'WF_INVALID_OPTIONS', '`schema` "a b" is not a plain schema name'],
   ['database', { database: {} }, 'WF_INVALID_OPTIONS', '`database` names no database'],

@@ -252,6 +252,16 @@ describe('an application whose workflows are wrong does not start', () => {
       { name: 'x', stepDefaults: { backoff: { factor: 0.5 } } },
       'WF_INVALID_OPTIONS',
     ],
+    [
+      'a delay that would be executed',
+      { name: 'x', retryDelay: 'process.exit(retried)' },
+      'WF_INVALID_OPTIONS',
+    ],
+    [
+      'a delay and a backoff',
+      { name: 'x', stepDefaults: { retryDelay: '1s', backoff: {} } },
+      'WF_INVALID_OPTIONS',
+    ],
   ])('@Workflow with %s throws where the class is defined', (_what, options, code) => {
     expect(() => Workflow(options as { name: string })(NotMarked)).toThrow(expect.objectContaining({ code }));
   });

@@ -1,3 +1,4 @@
+import { HttpException } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   NonRetryableError,
@@ -80,6 +81,34 @@ describe.each(MODES)('failures: $name', (mode) => {
     expect(steps).toBe(1);
     const now = await run.handle.get();
     expect(now).toMatchObject({ status: 'failed', attempt: 1, error: { step: 'charge' } });
+  });
+
+  it('a Retry-After that the error of a step carries says when the next attempt is', async () => {
+    const headers = { 'Retry-After': '3600' };
+    let attempts = 0;
+    const run = await bench.start(async (ctx) => {
+      const [busy] = await Promise.all([
+        ctx.run('busy', () => {
+          if (++attempts === 1) throw Object.assign(new HttpException('busy', 429), { headers });
+          return attempts;
+        }),
+        ctx.run('beside', () => 1),
+      ]);
+      await ctx.run('alone', () => {
+        if (++attempts === 3) throw Object.assign(new Error('busy'), { response: { status: 503, headers } });
+      });
+      return busy;
+    });
+    for (const key of ['busy', 'alone']) {
+      const [row] = (
+        await run.journal((all) => all.some((one) => one.key === key && one.attempts === 1))
+      ).filter((one) => one.key === key);
+      const pause = row!.wakeAt!.getTime() - row!.finishedAt!.getTime();
+      expect(Math.abs(pause - 3_600_000)).toBeLessThanOrEqual(2); // the two are rounded on their own
+      bench.move(3_600_000);
+    }
+    expect(await run.result()).toBe(2);
+    expect(attempts).toBe(4);
   });
 
   it('so does one in the cause chain of what run throws', async () => {

@@ -101,6 +101,114 @@ describe('retries', () => {
   });
 });
 
+/** Each step fails three times. */
+@Injectable()
+class Flaky {
+  readonly attempts: Record<string, number[]> = {};
+  clock: () => Date = () => new Date(0);
+
+  private fails(name: string): string {
+    const attempts = (this.attempts[name] ??= []);
+    if (attempts.push(this.clock().getTime()) <= 3) throw new Error(`${name} ${attempts.length}`);
+    return name;
+  }
+
+  @Step({ retryDelay: '10s' }) async constant(): Promise<string> {
+    return this.fails('constant');
+  }
+  @Step({ retryDelay: 'pow(2, retried) * 1000' }) async expression(): Promise<string> {
+    return this.fails('expression');
+  }
+  @Step({ retryDelay: (retried, error) => (error.message.endsWith('2') ? '1h' : 5000 * retried) })
+  async chosen(): Promise<string> {
+    return this.fails('chosen');
+  }
+  @Step({
+    retryDelay: () => {
+      throw new TypeError('no idea');
+    },
+  })
+  async thrown(): Promise<string> {
+    return this.fails('thrown');
+  }
+  @Step() async inherited(): Promise<string> {
+    return this.fails('inherited');
+  }
+}
+
+@Workflow({ name: 'delays', stepDefaults: { retryDelay: '1m' } })
+class Delays {
+  constructor(private readonly flaky: Flaky) {}
+
+  async run(ctx: WorkflowContext<{ beside: boolean }>): Promise<string[]> {
+    const { flaky } = this;
+    const steps = [
+      () => flaky.constant(),
+      () => flaky.expression(),
+      () => flaky.chosen(),
+      () => flaky.thrown(),
+      () => flaky.inherited(),
+    ];
+    if (ctx.payload.beside) return Promise.all(steps.map((step) => step()));
+    const done: string[] = [];
+    for (const step of steps) done.push(await step());
+    return done;
+  }
+}
+
+/** Fails twice itself. */
+@Workflow({ name: 'delayed', retryDelay: '(retried + 1) * 60000' })
+class Delayed {
+  readonly attempts: number[] = [];
+  clock: () => Date = () => new Date(0);
+  async run(ctx: WorkflowContext): Promise<number> {
+    this.attempts.push(this.clock().getTime());
+    if (ctx.attempt < 3) throw new Error('not yet');
+    return ctx.attempt;
+  }
+}
+
+describe('retryDelay', () => {
+  const pauses = (times: readonly number[]): number[] =>
+    times.slice(1).map((at, i) => (at - times[i]!) / 1000);
+
+  it.each([false, true])(
+    'says when the next attempt is, with the steps beside each other: %s',
+    async (beside) => {
+      const { module, bench, client } = await boot([Delays, Flaky]);
+      const flaky = module.get(Flaky);
+      flaky.clock = () => bench.now();
+      const run = await client.trigger(Delays, { beside });
+      await bench.advance('3h');
+      expect(await run.result()).toEqual(['constant', 'expression', 'chosen', 'thrown', 'inherited']);
+      const { thrown, ...rest } = flaky.attempts;
+      const paused = Object.entries(rest).map(([name, times]) => [name, pauses(times)]);
+    expect(Object.fromEntries(paused)).toEqual({
+      constant: [10, 10, 10],
+      expression: [1, 2, 4],
+      chosen: [0, 3600, 10],
+      inherited: [60, 60, 60],
+    });
+    // a function that throws loses nothing: the backoff counts, of 1, 2 and 4 s with jitter
+      for (const [i, pause] of pauses(thrown!).entries()) {
+        expect(pause).toBeGreaterThanOrEqual(2 ** i / 2);
+        expect(pause).toBeLessThanOrEqual(2 ** i);
+      }
+    },
+  );
+
+  it('of @Workflow is for the errors of run itself', async () => {
+    const { module, bench, client } = await boot([Delayed]);
+    const delayed = module.get(Delayed);
+    delayed.clock = () => bench.now();
+    const run = await client.trigger(Delayed);
+    await bench.advance('1h');
+    expect(await run.result()).toBe(3);
+    // the bench replays each activation a second time, at the same moment
+    expect(pauses([...new Set(delayed.attempts)])).toEqual([60, 120]);
+  });
+});
+
 describe('an event with a timeout', () => {
   it('comes in time', async () => {
     const { bench, client } = await boot([Order]);

@@ -6,6 +6,8 @@ import {
   WorkflowModule,
   currentStep,
   type Duration,
+  type RetryOptions,
+  type StorableRetryOptions,
   type Stored,
 } from 'nestjs-workflow';
 
@@ -37,6 +39,15 @@ export class Steps {
   @Step({ timeout: 5 }) async slow() {}
   // @ts-expect-error nor is one with an unknown unit
   @Step({ backoff: { initial: '1 second' } }) async slower() {}
+  // @ts-expect-error a mistyped duration is no expression either: that mentions `retried`
+  @Step({ retryDelay: '10 sec' }) async later() {}
+  // @ts-expect-error a bare number is no delay
+  @Step({ retryDelay: 1000 }) async sooner() {}
+  // @ts-expect-error a delay is not awaited
+  @Step({ retryDelay: async () => 1000 }) async eventually() {}
+  @Step({ retryDelay: '10s' }) async constant() {}
+  @Step({ retryDelay: 'pow(2, retried) * 1000' }) async grown() {}
+  @Step({ retryDelay: (retried, { code }) => (code === 'busy' ? '1h' : retried * 1000) }) async chosen() {}
 
   @Step() async kept() {
     return {
@@ -111,6 +122,14 @@ export function stored() {
   expectTypeOf<Stored<() => void>>().toBeNever();
   expectTypeOf<Stored<symbol>>().toBeNever();
   expectTypeOf<Stored<Rich>['format']>().toBeNever();
+}
+
+export function storedPolicies() {
+  const constant: StorableRetryOptions = { retries: 2, retryDelay: 'retried * 500' };
+  // @ts-expect-error a function cannot be stored
+  const chosen: StorableRetryOptions = { retryDelay: () => 5 };
+  const both: RetryOptions[] = [constant, chosen];
+  return both;
 }
 
 WorkflowModule.forRoot();
