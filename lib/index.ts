@@ -12,6 +12,7 @@ export {
   type EventRef,
   type EventResult,
   type EventToken,
+  type InvokeOptions,
   type KeyedStepOptions,
   type NotifyOptions,
   type NotifyResult,
@@ -40,6 +41,7 @@ export {
 } from './client/index.js';
 export type { Duration } from './engine/duration.js';
 export {
+  ChildFailedError,
   NonDeterminismError,
   NonRetryableError,
   RetryAfterError,

@@ -26,6 +26,7 @@ import { Clock, Codec, RunEffects, RunIntake, RunStore, SignalChannel } from './
 import { WorkflowExplorer, WorkflowRegistry } from './registry/index.js';
 import { ActivationCache } from './runtime/activation-cache.js';
 import { ActivationFactory } from './runtime/activation-factory.js';
+import { Aftermath } from './runtime/aftermath.js';
 import { Capacity } from './runtime/capacity.js';
 import { RuntimeConfig } from './runtime/config.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
@@ -113,6 +114,7 @@ const PROVIDERS: Provider[] = [
   Signals,
   Leases,
   Capacity,
+  Aftermath,
   { provide: RunIntake, useClass: TaskIntake },
   WorkflowCommands,
   { provide: RunEffects, useExisting: WorkflowCommands },

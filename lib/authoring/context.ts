@@ -2,11 +2,11 @@ import type { LoggerService, Type } from '@nestjs/common';
 import type { Duration } from '../engine/duration.js';
 import type { RetryOptions } from '../engine/retry.js';
 import type { Failure } from '../engine/failure.js';
-import type { NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
 import type { EventRef, EventResult } from './event.js';
-import type { Args, PayloadOf, WorkflowHandler } from './types.js';
+import type { Args, PayloadOf, ResultOf, WorkflowHandler } from './types.js';
 
-export type { NotifyOptions, NotifyResult, TriggerOptions };
+export type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions };
 
 /** Options of one step. The workflow's `stepDefaults` and the module's `steps` fill what is left out. */
 export interface StepOptions extends RetryOptions {
@@ -60,6 +60,16 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
     workflow: Type<W>,
     ...args: Args<PayloadOf<W>, TriggerOptions>
   ): Promise<{ runId: string }>;
+  /**
+   * Starts a child run and waits for its result, which holds nothing meanwhile. At most 32 generations deep.
+   * @throws ChildFailedError when the child has failed or was cancelled; StepFailedError when it could not be started (a `runId`
+   * that exists, a payload that cannot be stored, a workflow that is not known here)
+   */
+  abstract invoke<W extends WorkflowHandler<any, any>>(
+    name: string,
+    workflow: Type<W>,
+    ...args: Args<PayloadOf<W>, InvokeOptions>
+  ): Promise<ResultOf<W>>;
   /** Ends this run as cancelled; never returns. */
   abstract cancel(): Promise<never>;
 

@@ -5,6 +5,7 @@ import { WorkflowError } from '../errors/index.js';
 import {
   FailureContext,
   WorkflowContext,
+  type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
   type StepContext,
@@ -100,6 +101,15 @@ export class DurableContext<P> extends WorkflowContext<P> {
       name: this.waitName(name, 'ctx.trigger'),
       execute: (step: StepContext) => this.session.trigger(step.idempotencyKey, workflow, payload, options),
       ...this.session.policy(undefined),
+    });
+  }
+
+  invoke(name: string, workflow: Type<any>, ...args: any[]): Promise<any> {
+    const [payload, options] = args as [unknown, InvokeOptions | undefined];
+    return this.ask({
+      kind: 'invoke',
+      name: this.waitName(name, 'ctx.invoke'),
+      start: (key) => this.session.invoke(key, workflow, payload, options),
     });
   }
 

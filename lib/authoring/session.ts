@@ -3,6 +3,7 @@ import type { LoggerService } from '@nestjs/common';
 import type { Replay, Request } from '../engine/replay.js';
 import type { RetryPolicy } from '../engine/retry.js';
 import type {
+  InvokeOptions,
   NotifyOptions,
   NotifyResult,
   RunInfo,
@@ -30,6 +31,12 @@ export interface RunSession {
     payload: unknown,
     options: TriggerOptions | undefined,
   ): Promise<{ runId: string }>;
+  invoke(
+    key: string,
+    workflow: unknown,
+    payload: unknown,
+    options: InvokeOptions | undefined,
+  ): Promise<string>;
   notify(
     key: string,
     event: string,

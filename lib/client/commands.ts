@@ -5,6 +5,7 @@ import {
   checkName,
   eventId,
   type EventRef,
+  type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
   type TriggerOptions,
@@ -12,11 +13,21 @@ import {
 import { parseDuration } from '../engine/duration.js';
 import { derivedUuid } from '../engine/random.js';
 import { WorkflowError } from '../errors/index.js';
-import { Codec, RunEffects, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import {
+  Codec,
+  RunEffects,
+  RunIntake,
+  RunStore,
+  type Invoker,
+  type Triggered,
+  type TriggerRow,
+} from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
 import { orderedUuid } from './ordered-uuid.js';
 
 const MAX_LABELS = 64;
+/** A workflow that invokes itself without end is stopped here. */
+const MAX_DEPTH = 32;
 
 /** Checks and encodes what is asked of the engine from outside a run, or by a step. Bad input is refused before anything is written. */
 @Injectable()
@@ -113,6 +124,33 @@ export class WorkflowCommands extends RunEffects {
     return { runId: this.#same(row, await this.intake.trigger(row)).header.runId };
   }
 
+  /** `ctx.invoke`: ids that come from the step; a run that exists and is not this very child is refused, its end would answer nobody. */
+  async invoke(
+    { idempotencyKey, execution, key, depth }: Invoker,
+    workflow: unknown,
+    payload: unknown,
+    { onParentCancel = 'cancel', ...options }: InvokeOptions = {},
+  ): Promise<string> {
+    if (onParentCancel !== 'cancel' && onParentCancel !== 'abandon') {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `\`onParentCancel\` is ${JSON.stringify(onParentCancel)}; it is 'cancel' or 'abandon'`,
+      );
+    }
+    if (depth >= MAX_DEPTH) {
+      throw new WorkflowError(
+        'WF_INVOKE_DEPTH',
+        `Step "${key}" would invoke a child below ${MAX_DEPTH} ancestors`,
+      );
+    }
+    const runId = options.runId ?? uuidOf(`invoke ${idempotencyKey}`);
+    const row = this.#row(workflow, payload, { ...options, runId }, uuidOf(`invoke-id ${idempotencyKey}`));
+    const parent = { execution, key, depth: depth + 1, cascades: onParentCancel === 'cancel' };
+    const { created, header } = await this.intake.trigger({ ...row, parent });
+    if (created) return header.runId;
+    throw new WorkflowError('WF_RUN_EXISTS', `Run ${runId} exists already, and is not a child of this step`);
+  }
+
   /** `ctx.notify`: the event's id comes from the step, so that a repeated step sends nothing new. */
   notify(key: string, event: string, data: unknown, options: NotifyOptions = {}): Promise<NotifyResult> {
     return this.send(event, data, options, uuidOf(`notify ${key}`));
@@ -141,6 +179,7 @@ export class WorkflowCommands extends RunEffects {
       labels,
       due: dueOf(options),
       deadlineInMs: timeoutMs,
+      parent: null,
     };
   }
 

@@ -125,7 +125,10 @@ export class WorkflowClient {
     refuseInRun('cancel');
     const ended = await this.store.cancel(selectionOf(runs));
     this.intake.abort(ended.map(({ execution }) => execution));
-    if (ended.length > 0) this.intake.announceEnded();
+    if (ended.length > 0) {
+      this.intake.announceEnded();
+      this.intake.settle();
+    }
     return { cancelled: ended.map(({ runId }) => runId) };
   }
 

@@ -17,6 +17,8 @@ const wait = (key: string, event: string, timeoutMs: number | null = null): Ask 
   ask(key, { kind: 'wait', event, timeoutMs });
 const message = (id: string, event: string, createdAt: number, eventId = id): InboxMessage => ({
   id,
+  kind: 'event',
+  key: null,
   event,
   eventId,
   data: JSON.stringify(id),
@@ -50,6 +52,79 @@ function all(journal: Journal, open: readonly Ask[], now: number): { keys: strin
     journal.consume(arrivals.consumed);
   }
 }
+
+describe('a child run answers the step that invoked it', () => {
+  const invoke = (key: string): Ask => ask(key, { kind: 'invoke', start: async () => 'c1' });
+  const ended = (key: string, kind: InboxMessage['kind'], data: string, createdAt = 150): InboxMessage => ({
+    ...message(`of ${key}`, '', createdAt),
+    kind,
+    key,
+    data,
+  });
+  const waiting = (asks: readonly Ask[], inbox: readonly InboxMessage[]): Journal => {
+    const journal = new Journal();
+    journal.merge(
+      asks.map((one) => ({ ...pendingRow(one, ASKED), dispatched: true, request: `run of ${one.key}` })),
+      inbox,
+    );
+    return journal;
+  };
+
+  it('with its result, which is used up', () => {
+    const a = invoke('a');
+    const journal = waiting([a], [ended('a', 'completed', '7')]);
+    const { rows, consumed } = arrivalsFor(journal, [a], 200);
+    expect(rows).toMatchObject([
+      {
+        key: 'a',
+        state: 'journaled',
+        position: 1,
+        answer: { ok: true, value: '7' },
+        attempts: 1,
+        finishedAt: 200,
+      },
+    ]);
+    expect([...consumed]).toEqual(['of a']);
+    journal.consume(consumed);
+    expect(journal.resultFor('a')).toBeUndefined();
+  });
+
+  it('with its failure, or with the word that it was cancelled', () => {
+    const [a, b] = [invoke('a'), invoke('b')];
+    const journal = waiting(
+      [a, b],
+      [ended('a', 'failed', '{"name":"E","message":"m"}'), ended('b', 'cancelled', '')],
+    );
+    const { rows } = arrivalsFor(journal, [a, b], 200);
+    expect(rows[0]!.answer).toEqual({ ok: false, failure: '{"name":"E","message":"m"}' });
+    const { answer } = rows[1]!;
+    expect(answer?.ok === false && JSON.parse(answer.failure)).toMatchObject({
+      code: 'WF_RUN_CANCELLED',
+      message: expect.stringContaining('run of b'),
+    });
+  });
+
+  it('many at once, in the order in which they ended, and before an event that came later', () => {
+    const asks = [invoke('a'), invoke('b'), wait('w', 'paid')];
+    const inbox = [
+      ended('a', 'completed', '1', 180),
+      ended('b', 'completed', '2', 170),
+      message('m', 'paid', 190),
+    ];
+    const journal = waiting(asks, inbox);
+    expect(arrivalsFor(journal, asks, 200).rows.map(({ key }) => key)).toEqual(['b', 'a']);
+    expect(all(waiting(asks, inbox), asks, 200)).toEqual({
+      keys: ['b', 'a', 'w'],
+      consumed: ['of b', 'of a', 'm'],
+    });
+  });
+
+  it('and nobody else: an event of that name, or another step, is not meant', () => {
+    const [a, w] = [invoke('a'), wait('w', '')];
+    expect(arrivalsFor(waiting([a], [message('m', 'a', 150)]), [a], 200).rows).toEqual([]);
+    expect(arrivalsFor(waiting([w], [ended('a', 'completed', '1')]), [w], 200).rows).toEqual([]);
+  });
+});
 
 describe('an open ask is answered', () => {
   it('by its step task', () => {

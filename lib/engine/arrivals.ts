@@ -1,4 +1,6 @@
-import type { InboxMessage, Journal, JournalRow } from './journal.js';
+import { RunCancelledError } from './errors.js';
+import { encodeFailure, toFailure } from './failure.js';
+import type { Answer, InboxMessage, Journal, JournalRow } from './journal.js';
 import type { Ask } from './replay.js';
 
 /** What has arrived for the open asks of a run and has no position yet, in the order in which it happened. */
@@ -15,11 +17,14 @@ interface Arrival {
   readonly at: number;
   readonly order: number;
   readonly row: JournalRow;
-  readonly message: InboxMessage | undefined;
+  /** the event that answers it */
+  readonly event?: InboxMessage;
+  /** the message for this step alone that answers it */
+  readonly result?: InboxMessage;
 }
 
 /**
- * Decides which open asks are answered next: by a step task, by a message, or because their time has come.
+ * Decides which open asks are answered next: by a step task, by a child run, by an event, or because their time has come.
  * An event goes to every open wait of its name; if the event and the wait's own timeout are both there, the event wins.
  * Otherwise what happened earlier comes first, and what was asked earlier among equals.
  *
@@ -32,39 +37,45 @@ export function arrivalsFor(journal: Journal, open: readonly Ask[], now: number)
     .map((ask) => arrivalOf(journal, ask, now))
     .filter((arrival) => arrival !== undefined)
     .toSorted((a, b) => a.at - b.at || a.order - b.order);
-  const message = found[0]?.message;
-  const taken = message ? found.filter((arrival) => arrival.message === message) : beforeAnyEvent(found);
-  const first = journal.position + 1;
+  const first = found[0]?.event;
+  const taken = first ? found.filter(({ event }) => event === first) : beforeAnyEvent(found);
+  const position = journal.position + 1;
   return {
-    rows: taken.map(({ row }, i) => ({ ...row, position: first + i })),
-    consumed: new Set(message && [message.id]),
+    rows: taken.map(({ row }, i) => ({ ...row, position: position + i })),
+    consumed: new Set(taken.flatMap(({ event, result }) => (event ?? result)?.id ?? [])),
   };
 }
 
 function beforeAnyEvent(found: readonly Arrival[]): readonly Arrival[] {
-  const event = found.findIndex(({ message }) => message !== undefined);
-  return event < 0 ? found : found.slice(0, event);
+  const at = found.findIndex(({ event }) => event !== undefined);
+  return at < 0 ? found : found.slice(0, at);
 }
 
 function arrivalOf(journal: Journal, { key, order }: Ask, now: number): Arrival | undefined {
   const row = journal.get(key);
   if (row === undefined || row.state === 'journaled') return undefined;
   if (row.state === 'answered') {
-    return { at: row.finishedAt!, order, row: { ...row, state: 'journaled' }, message: undefined };
+    return { at: row.finishedAt!, order, row: { ...row, state: 'journaled' } };
   }
-  const message = row.event === null ? undefined : messageFor(journal, row.event);
-  if (message !== undefined) {
-    return { at: message.createdAt, order, row: eventRow(row, message, now), message };
+  const result = row.kind === 'invoke' ? journal.resultFor(key) : undefined;
+  if (result !== undefined) {
+    return { at: result.createdAt, order, row: resultRow(row, result, now), result };
+  }
+  const event = row.event === null ? undefined : eventFor(journal, row.event);
+  if (event !== undefined) {
+    return { at: event.createdAt, order, row: eventRow(row, event, now), event };
   }
   const timed = row.kind === 'sleep' || row.kind === 'wait';
   return timed && row.wakeAt !== null && row.wakeAt <= now
-    ? { at: row.wakeAt, order, row: timeRow(row, now), message: undefined }
+    ? { at: row.wakeAt, order, row: timeRow(row, now) }
     : undefined;
 }
 
 /** The oldest message of that event that this run has not been given yet: a kept event may be in the inbox twice. */
-function messageFor(journal: Journal, event: string): InboxMessage | undefined {
-  return journal.inbox.find((message) => message.event === event && !journal.hasTaken(message.eventId));
+function eventFor(journal: Journal, event: string): InboxMessage | undefined {
+  return journal.inbox.find(
+    (message) => message.kind === 'event' && message.event === event && !journal.hasTaken(message.eventId),
+  );
 }
 
 function eventRow(row: JournalRow, message: InboxMessage, now: number): JournalRow {
@@ -75,6 +86,16 @@ function eventRow(row: JournalRow, message: InboxMessage, now: number): JournalR
     eventId: message.eventId,
     finishedAt: now,
   };
+}
+
+function resultRow(row: JournalRow, message: InboxMessage, now: number): JournalRow {
+  return { ...row, state: 'journaled', answer: answerOf(row, message), attempts: 1, finishedAt: now };
+}
+
+function answerOf({ request }: JournalRow, { kind, data }: InboxMessage): Answer {
+  if (kind === 'completed') return { ok: true, value: data };
+  if (kind === 'failed') return { ok: false, failure: data };
+  return { ok: false, failure: encodeFailure(toFailure(new RunCancelledError(request!))) };
 }
 
 function timeRow(row: JournalRow, now: number): JournalRow {

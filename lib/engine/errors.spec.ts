@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { WorkflowError } from '../errors/index.js';
 import {
+  ChildFailedError,
   NonDeterminismError,
   NonRetryableError,
   RetryAfterError,
@@ -82,6 +83,42 @@ describe('StepFailedError', () => {
     class Renamed extends Error {}
     const bare = new StepFailedError('a', 1, { name: 'Renamed', message: 'x' });
     expect([bare.is(Renamed), bare.is(Error), bare.is(TypeError)]).toEqual([true, true, false]);
+  });
+});
+
+describe('ChildFailedError', () => {
+  it('is a StepFailedError that names the child, and knows what the child failed with', () => {
+    const error = new ChildFailedError('part', 'r9', declined);
+    expect(error).toBeInstanceOf(StepFailedError);
+    expect(error).toMatchObject({
+      step: 'part',
+      runId: 'r9',
+      attempts: 1,
+      cancelled: false,
+      name: 'ChildFailedError',
+    });
+    expect(error.message).toContain('Child run r9 of step "part" failed with CardDeclined: no funds');
+    expect(error.stack).toBe(`ChildFailedError: ${error.message}`);
+    expect(error.is(PaymentError)).toBe(true);
+    expect(error.is(RangeError)).toBe(false);
+  });
+
+  it('looks through to the step that made the child fail', () => {
+    const error = new ChildFailedError(
+      'part',
+      'r9',
+      toFailure(new StepFailedError('Card.charge', 2, declined)),
+    );
+    expect(error.message).toContain('failed at step "Card.charge" after 2 attempts with CardDeclined');
+    expect(error.is(CardDeclined)).toBe(true);
+    expect(error.is(StepFailedError)).toBe(true);
+    expect(error.is(RangeError)).toBe(false);
+  });
+
+  it('tells a cancelled child from a failed one', () => {
+    const error = new ChildFailedError('part', 'r9', toFailure(new RunCancelledError('r9')));
+    expect(error.cancelled).toBe(true);
+    expect(error.message).toContain('was cancelled');
   });
 });
 

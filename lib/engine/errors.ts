@@ -72,9 +72,35 @@ export class StepFailedError extends WorkflowError {
    */
   is<E extends Error>(type: abstract new (...args: any[]) => E): boolean {
     const { failure } = (this as unknown as { [STEP_FAILED]: StepFailure })[STEP_FAILED];
-    return (
-      type.name === 'Error' || failure.name === type.name || (failure.names?.includes(type.name) ?? false)
-    );
+    return isOf(failure, type);
+  }
+}
+
+/**
+ * A child run that was invoked has failed, or was cancelled. `failure` is what it ended with; `is` also knows the error of the
+ * child's step that made it fail.
+ */
+export class ChildFailedError extends StepFailedError {
+  constructor(
+    step: string,
+    /** of the child */
+    readonly runId: string,
+    failure: Failure,
+  ) {
+    super(step, 1, failure);
+    this.message = `Child run ${runId} of step "${step}" ${this.cancelled ? 'was cancelled' : `failed ${where(failure)}`}`;
+    this.stack = `${this.name}: ${this.message}`;
+  }
+
+  /** true: the child was cancelled; false: it failed */
+  get cancelled(): boolean {
+    return this.failure.code === 'WF_RUN_CANCELLED';
+  }
+
+  override is<E extends Error>(type: abstract new (...args: any[]) => E): boolean {
+    const { failure } = (this as unknown as { [STEP_FAILED]: StepFailure })[STEP_FAILED];
+    const inner = failure.step && failure.cause;
+    return super.is(type) || (inner !== undefined && isOf(inner, type));
   }
 }
 
@@ -166,6 +192,10 @@ export function stepFailureIn(error: unknown): StepFailedError | undefined {
     queue.push(readSafely(next, 'cause'), ...listOf(readSafely(next, 'errors')));
   }
   return undefined;
+}
+
+function isOf(failure: Failure, type: abstract new (...args: any[]) => Error): boolean {
+  return type.name === 'Error' || failure.name === type.name || (failure.names?.includes(type.name) ?? false);
 }
 
 function listOf(value: unknown): unknown[] {

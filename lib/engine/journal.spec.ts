@@ -16,11 +16,20 @@ const row = (key: string, more: Partial<JournalRow> = {}): JournalRow => ({
   eventId: null,
   dispatched: false,
   digest: null,
+  request: null,
   ...more,
 });
 const fact = (key: string, position: number, more: Partial<JournalRow> = {}): JournalRow =>
   row(key, { state: 'journaled', position, answer: { ok: true, value: '1' }, finishedAt: 2, ...more });
-const message = (id: string): InboxMessage => ({ id, event: 'paid', eventId: id, data: '1', createdAt: 1 });
+const message = (id: string): InboxMessage => ({
+  id,
+  kind: 'event',
+  key: null,
+  event: 'paid',
+  eventId: id,
+  data: '1',
+  createdAt: 1,
+});
 
 describe('what a load returned', () => {
   it('is delivered in order of position, whatever the order of the rows', () => {
@@ -104,4 +113,15 @@ it('an event that answered a wait is known by its id', () => {
   journal.merge([fact('w', 1, { kind: 'wait', event: 'paid', eventId: 'e1' })], []);
   journal.put(fact('w#2', 2, { kind: 'wait', event: 'paid', eventId: 'e2' }));
   expect(['e1', 'e2', 'e3'].map((id) => journal.hasTaken(id))).toEqual([true, true, false]);
+});
+
+it('messages are used up one by one, and none by nothing', () => {
+  const journal = new Journal();
+  journal.merge([], [message('m'), { ...message('n'), kind: 'completed', key: 'part' }]);
+  journal.consume(new Set());
+  expect(journal.inbox).toHaveLength(2);
+  expect(journal.resultFor('part')?.id).toBe('n');
+  journal.consume(new Set(['n']));
+  expect(journal.inbox.map(({ id }) => id)).toEqual(['m']);
+  expect(journal.resultFor('part')).toBeUndefined();
 });

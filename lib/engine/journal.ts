@@ -1,5 +1,6 @@
 /** What a durable call is. `failure` marks the place in a journal at which the run failed and its @OnFailure began. */
-export type StepKind = 'step' | 'sleep' | 'wait' | 'notify' | 'trigger' | 'failure';
+export type StepKind =
+  'step' | 'sleep' | 'wait' | 'notify' | 'trigger' | 'call' | 'invoke' | 'webhook' | 'poll' | 'failure';
 
 /** An encoded result, or an encoded {@link Failure}. */
 export type Answer =
@@ -26,14 +27,19 @@ export interface JournalRow {
   readonly event: string | null;
   /** the event that answered a wait; null for a wait that timed out */
   readonly eventId: string | null;
-  /** true: a step task exists and will answer it */
+  /** true: something other than this run's own activation answers it: a step task, a call task, a child run */
   readonly dispatched: boolean;
   readonly digest: string | null;
+  /** what is needed to answer it, and to show it: the request of a call, the options of a webhook, a child's run id */
+  readonly request: string | null;
 }
 
 /** Something that arrived for a run from outside and waits to be journaled. */
 export interface InboxMessage {
   readonly id: string;
+  /** `event`: for every wait of that event. The others tell how the child of the step `key` has ended. */
+  readonly kind: 'event' | 'completed' | 'failed' | 'cancelled';
+  readonly key: string | null;
   readonly event: string;
   readonly eventId: string;
   readonly data: string;
@@ -49,7 +55,9 @@ export class Journal {
   #undelivered: JournalRow[] = [];
   readonly #taken = new Set<string>();
   readonly #unseen = new Set<string>();
-  inbox: readonly InboxMessage[] = [];
+  #inbox: readonly InboxMessage[] = [];
+  /** messages for one step, by its key */
+  #results = new Map<string, InboxMessage>();
   position = 0;
 
   /** Takes in what a load returned: rows beyond what is known here, and pending or answered ones as they are now. */
@@ -61,7 +69,16 @@ export class Journal {
       this.#set(row);
     }
     this.#undelivered.sort((a, b) => a.position! - b.position!);
-    this.inbox = inbox;
+    this.#receive(inbox);
+  }
+
+  get inbox(): readonly InboxMessage[] {
+    return this.#inbox;
+  }
+
+  /** The message that tells how the child of this step has ended. */
+  resultFor(key: string): InboxMessage | undefined {
+    return this.#results.get(key);
   }
 
   get rows(): readonly JournalRow[] {
@@ -104,7 +121,12 @@ export class Journal {
   }
 
   consume(ids: ReadonlySet<string>): void {
-    this.inbox = this.inbox.filter((message) => !ids.has(message.id));
+    if (ids.size > 0) this.#receive(this.#inbox.filter((message) => !ids.has(message.id)));
+  }
+
+  #receive(inbox: readonly InboxMessage[]): void {
+    this.#inbox = inbox;
+    this.#results = new Map(inbox.flatMap((one) => (one.key === null ? [] : [[one.key, one]])));
   }
 
   #set(row: JournalRow): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Journal, type JournalRow } from './journal.js';
-import { isExecutable, mismatchIn, pendingRow, planFor } from './plan.js';
+import { isExecutable, isWait, mismatchIn, pendingRow, planFor, unstarted } from './plan.js';
 import type { Ask, Request } from './replay.js';
 
 const NOW = 1000;
@@ -42,6 +42,7 @@ describe('a first row', () => {
       eventId: null,
       dispatched: false,
       digest: 'd1',
+      request: null,
     });
   });
 
@@ -147,4 +148,31 @@ describe('a key that comes back as another kind', () => {
   it('is not what a fitting or a new call is', () => {
     expect(mismatchIn(recorded([step('a')]), [step('a'), step('new')], 'r1')).toBeUndefined();
   });
+});
+
+describe('a call that the engine makes', () => {
+  const call = ask('c', { kind: 'call', call: '{"url":"x"}' });
+
+  it('is never made here: it gets a task of its own and its request beside it', () => {
+    expect(planFor(new Journal(), [call], NOW)).toEqual({
+      do: 'suspend',
+      dispatch: [{ ...pendingRow(call, NOW), dispatched: true, request: '{"url":"x"}' }],
+      dueAt: null,
+    });
+  });
+
+  it('is waited for once it has its task', () => {
+    const journal = recorded([call], { dispatched: true });
+    expect(planFor(journal, [call], NOW)).toEqual({ do: 'suspend', dispatch: [], dueAt: null });
+  });
+});
+
+it('child runs that have no row are still to be started', () => {
+  const [a, b] = ['a', 'b'].map((key) => ask(key, { kind: 'invoke', start: async () => key }));
+  expect(unstarted(recorded([a!]), [a!, b!, step('s')])).toEqual([b]);
+});
+
+it('sleeps and waits have their row at once, other asks when something is done for them', () => {
+  const others = [step('a'), ask('i', { kind: 'invoke' }), ask('h', { kind: 'webhook' })];
+  expect([sleep('s', 1), wait('w'), ...others].map(isWait)).toEqual([true, true, false, false, false]);
 });

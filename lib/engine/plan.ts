@@ -13,7 +13,7 @@ export type Plan =
 
 /** A first row for an ask that has none: what it waits for and since when. Executable asks get one only when they become tasks. */
 export function pendingRow(ask: Ask, now: number): JournalRow {
-  const { kind, name, sleep, event, digest, timeoutMs } = ask.request;
+  const { kind, name, sleep, event, digest, timeoutMs, call } = ask.request;
   const wakeAt =
     sleep !== undefined
       ? 'ms' in sleep
@@ -37,10 +37,21 @@ export function pendingRow(ask: Ask, now: number): JournalRow {
     eventId: null,
     dispatched: false,
     digest: digest ?? null,
+    request: call ?? null,
   };
 }
 
 export const isExecutable = (ask: Ask): boolean => ask.request.execute !== undefined;
+
+/** A wait has its row from the moment it is asked; everything else gets one when something is done for it. */
+export const isWait = ({ request }: Ask): boolean => request.kind === 'sleep' || request.kind === 'wait';
+
+/** Done under a task of its own, always: an external call, which no process of the run waits for. */
+const hasTask = (ask: Ask): boolean => isExecutable(ask) || ask.request.call !== undefined;
+
+/** Child runs that are asked for and not started. */
+export const unstarted = (journal: Journal, open: readonly Ask[]): Ask[] =>
+  open.filter((ask) => ask.request.start !== undefined && journal.get(ask.key) === undefined);
 
 /**
  * Decides what happens next from what is asked and not answered.
@@ -62,7 +73,7 @@ export function planFor(journal: Journal, open: readonly Ask[], now: number): Pl
   let dueAt: number | null = null;
   for (const ask of open) {
     const row = journal.get(ask.key);
-    if (isExecutable(ask)) {
+    if (hasTask(ask)) {
       if (row?.dispatched !== true) dispatch.push({ ...(row ?? pendingRow(ask, now)), dispatched: true });
     } else if (row?.wakeAt != null) {
       dueAt = dueAt === null ? row.wakeAt : Math.min(dueAt, row.wakeAt);

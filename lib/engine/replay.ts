@@ -18,6 +18,19 @@ export interface Request {
   readonly sleep?: { readonly ms: number } | { readonly until: number };
   /** of a wait */
   readonly event?: string;
+  /** of a call that the engine makes: what it has to know, as text */
+  readonly call?: string;
+  /** of a child run: starts it for the step of this key, at least once and idempotent, and gives its run id */
+  readonly start?: (key: string) => Promise<string>;
+  /** answered the moment it is asked, live, with what this gives: no effect, only a value that is the same ever after */
+  readonly instant?: () => Instant;
+}
+
+/** An answer without an effect. `event` and `request` go into the row beside the value. */
+export interface Instant {
+  readonly value: unknown;
+  readonly event: string;
+  readonly request: string;
 }
 
 /** A request in the order asked, with its key. */

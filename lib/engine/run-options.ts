@@ -24,3 +24,12 @@ export interface TriggerOptions {
   /** for filters of `list` and `cancel` */
   labels?: string[];
 }
+
+export interface InvokeOptions {
+  /** the child's run id, unique: one that exists already is refused @default a UUID that comes from the step */
+  runId?: string;
+  /** of the child */
+  labels?: string[];
+  /** what a cancel of this run means for the child: it is cancelled too, or goes on @default 'cancel' */
+  onParentCancel?: 'cancel' | 'abandon';
+}

@@ -83,6 +83,7 @@ export function failureRow(failure: Failure, position: number, attempt: number, 
     eventId: null,
     dispatched: false,
     digest: null,
+    request: null,
   };
 }
 

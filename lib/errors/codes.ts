@@ -37,6 +37,10 @@ export const WORKFLOW_ERRORS = {
   },
   WF_RUN_NOT_FOUND: { status: 404, remedy: 'Check the run id; `client.list()` shows the runs that exist.' },
   WF_RUN_EXISTS: { status: 409, remedy: 'Use another runId, or trigger with the same workflow and payload.' },
+  WF_INVOKE_DEPTH: {
+    status: 422,
+    remedy: 'A workflow that invokes itself needs an end; for endless loops use one run that goes on.',
+  },
   WF_RUN_FAILED: { status: 500, remedy: 'The `cause` and `client.journal(runId)` tell which step failed.' },
   WF_RUN_CANCELLED: { status: 409, remedy: 'The run was cancelled; trigger a new one.' },
   WF_RUN_TIMEOUT: { status: 504, remedy: 'Raise `timeout` of @Workflow, or make the steps faster.' },

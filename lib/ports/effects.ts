@@ -1,8 +1,18 @@
 import type { EntityManager } from 'typeorm';
-import type { NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
 import type { TriggerRow, Triggered } from './store.js';
 
-/** The two effects on other runs that `run` may have, as steps: `ctx.trigger` and `ctx.notify`. Idempotent by `key`. */
+/** Who invokes a child run. */
+export interface Invoker {
+  /** idempotency key of the step: the child's ids come from it */
+  readonly idempotencyKey: string;
+  readonly execution: string;
+  /** key of the step in the journal */
+  readonly key: string;
+  readonly depth: number;
+}
+
+/** The effects on other runs that `run` may have: `ctx.trigger`, `ctx.notify` and `ctx.invoke`. Idempotent by key. */
 export abstract class RunEffects {
   abstract trigger(
     key: string,
@@ -11,6 +21,8 @@ export abstract class RunEffects {
     options?: TriggerOptions,
   ): Promise<{ runId: string }>;
   abstract notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult>;
+  /** Starts a child run, whose end answers the step of its parent; gives its run id. */
+  abstract invoke(by: Invoker, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string>;
 }
 
 /** Where new work and news enter the runtime of this process. */
@@ -34,4 +46,6 @@ export abstract class RunIntake {
   abstract onEnded(listener: () => void): () => void;
   /** These executions have ended from outside: what executes for them here is aborted. */
   abstract abort(executions: readonly string[]): void;
+  /** Runs have ended that may owe something: parents to be told, children to be cancelled. */
+  abstract settle(): void;
 }

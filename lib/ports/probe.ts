@@ -10,6 +10,7 @@ export type ProbePoint =
   | 'flush-durable'
   | 'answer-sent'
   | 'answer-durable'
+  | 'children-started'
   | 'suspended'
   | 'ended'
   | 'reply-sent'

@@ -12,6 +12,10 @@ export interface RunHeader {
   readonly attempt: number;
   readonly createdAt: number;
   readonly deadlineAt: number | null;
+  /** how many ancestors it has */
+  readonly depth: number;
+  /** true: a parent waits for its result */
+  readonly child: boolean;
 }
 
 /** The right to work on a task: guards every write. */
@@ -27,6 +31,19 @@ export interface Task extends Lease {
   readonly version: string | null;
   /** key of the step; null for the task that advances the run */
   readonly step: string | null;
+  /** `call`: made by the engine itself, no code of the application is called for it */
+  readonly kind: 'advance' | 'step' | 'call';
+}
+
+/** The run that invoked another. */
+export interface Parent {
+  readonly execution: string;
+  /** key of the step whose answer is the child's result */
+  readonly key: string;
+  /** of the child: one more than that of its parent */
+  readonly depth: number;
+  /** the child is cancelled with its parent */
+  readonly cascades: boolean;
 }
 
 /** Everything of a run beyond `position`, read in one snapshot under a lease. */
@@ -63,6 +80,8 @@ export interface TriggerRow {
   readonly deadlineInMs: number | null;
   /** the worker that starts on it at once, without a claim */
   readonly owner: string | null;
+  /** nothing is inserted when it has ended */
+  readonly parent: Parent | null;
 }
 
 export interface Triggered {
@@ -80,8 +99,8 @@ export interface AdvanceCommit extends Lease {
   readonly turn: number | null;
   readonly wantedSeen: number;
   readonly rows: readonly JournalRow[];
-  /** new step tasks */
-  readonly tasks: readonly { readonly key: string; readonly dueAt: number }[];
+  /** new tasks of steps and calls */
+  readonly tasks: readonly { readonly key: string; readonly dueAt: number; readonly kind: 'step' | 'call' }[];
   readonly consumed: readonly string[];
   readonly next:
     | { readonly to: 'continue' }
@@ -152,6 +171,14 @@ export interface WaiterRecord {
   readonly timeoutAt: number | null;
 }
 
+/** What a pass after ends has done. */
+export interface Settled {
+  /** parents were told: something is due */
+  readonly reported: number;
+  /** executions that were cancelled with their parents */
+  readonly cancelled: readonly string[];
+}
+
 /** How a failed statement is to be treated. */
 export type StoreFault =
   /** connection lost, deadlock: the same statement again, unchanged */
@@ -168,8 +195,11 @@ export type StoreFault =
  * Writes of a lease holder lock its task rows first, in order of id, and change nothing when the fence has moved on.
  */
 export abstract class RunStore {
-  /** Inserts runs and their tasks. A run id that exists is returned as it is, `created: false`. */
-  abstract trigger(rows: readonly TriggerRow[]): Promise<Triggered[]>;
+  /**
+   * Inserts runs and their tasks. A run id that exists is returned as it is, `created: false`; null stands for a child whose
+   * parent has ended, and for a run that was replaced meanwhile.
+   */
+  abstract trigger(rows: readonly TriggerRow[]): Promise<(Triggered | null)[]>;
   /**
    * The same for runs that belong together: when one of the ids exists with another workflow or payload, none is inserted, and
    * null stands for those that do not exist. With a manager: in the caller's transaction.
@@ -180,12 +210,16 @@ export abstract class RunStore {
   abstract commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]>;
   abstract answer(commits: readonly StepCommit[]): Promise<CommitResult[]>;
 
-  /** Leases up to `limit` due tasks of these workflows to the worker. `floor`: skip what was due before (see the statement). */
+  /**
+   * Leases up to `limit` due tasks of these workflows to the worker, and up to `calls` of their external calls. `floor`: skip what
+   * was due before (see the statement).
+   */
   abstract claim(
     worker: string,
     workflows: readonly string[],
     limit: number,
     floor: number | null,
+    calls?: number,
   ): Promise<Claimed>;
   /** Gives leases back with fence + 1: what still writes under them is shut out. Due again in `delayMs`. */
   abstract release(leases: readonly Lease[], delayMs: number): Promise<void>;
@@ -204,8 +238,8 @@ export abstract class RunStore {
   abstract unregister(worker: string): Promise<void>;
   /** Frees the tasks of workers silent for `timeoutMs`, never those of `worker` itself. Returns how many. */
   abstract sweep(worker: string, timeoutMs: number): Promise<number>;
-  /** Deletes kept events that have expired, and delivers those that their sender left undelivered: true when there were some. */
-  abstract expire(): Promise<boolean>;
+  /** Deletes kept events that have expired, and delivers those that their sender left undelivered. `owed`: `settle` has work. */
+  abstract expire(): Promise<{ delivered: boolean; owed: boolean }>;
 
   /** Two statements for a broadcast: the kept event first, then the waiters, so that a wait that commits between them sees it. */
   abstract notify(
@@ -221,6 +255,11 @@ export abstract class RunStore {
 
   /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. */
   abstract cancel(filter: RunFilter): Promise<{ execution: string; runId: string }[]>;
+  /**
+   * Pays what is owed after ends: parents are told of their children, children of cancelled runs are cancelled. Several
+   * statements, each whole in itself; whoever calls it next goes on where another stopped.
+   */
+  abstract settle(): Promise<Settled>;
   abstract find(runId: string): Promise<RunRecord | null>;
   abstract list(filter: RunFilter, limit: number, before: string | null): Promise<RunRecord[]>;
   abstract journal(runId: string): Promise<JournalRow[] | null>;

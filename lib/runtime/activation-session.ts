@@ -1,6 +1,7 @@
 import { Logger, type LoggerService } from '@nestjs/common';
 import {
   runScope,
+  type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
   type RunInfo,
@@ -16,6 +17,7 @@ import type { Replay, Request } from '../engine/replay.js';
 import { resolveRetry, type RetryPolicy } from '../engine/retry.js';
 import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
+import { idempotencyKey } from './step-runner.js';
 
 export interface SessionDependencies {
   readonly definition: WorkflowDefinition;
@@ -97,6 +99,11 @@ export class ActivationSession implements RunSession {
     options?: TriggerOptions,
   ): Promise<{ runId: string }> {
     return this.on.effects.trigger(key, workflow, payload, options);
+  }
+  invoke(key: string, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string> {
+    const { execution, depth } = this.on.header;
+    const by = { idempotencyKey: idempotencyKey(this.on.header, key), execution, key, depth };
+    return this.on.effects.invoke(by, workflow, payload, options);
   }
   notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
     return this.on.effects.notify(key, event, data, options);

@@ -3,7 +3,7 @@ import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
 import { decodeFailure } from '../engine/failure.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
-import { isExecutable, mismatchIn, pendingRow, planFor } from '../engine/plan.js';
+import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import type { Ask } from '../engine/replay.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
@@ -15,6 +15,7 @@ import type {
   Next,
   Standing,
 } from './activation.types.js';
+import { startChildren } from './child-starts.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
@@ -174,7 +175,7 @@ export class Activation {
       }
       // first what the code waits for by now, then what has arrived: an event goes to every open wait
       this.#recordWaits(open);
-      if (this.#takeArrivals(open)) continue;
+      if (this.#answerInstants(open) || this.#takeArrivals(open)) continue;
       const limit = this.#ending.limit();
       if (!limit && (await this.#gather())) continue;
       const plan = planFor(this.journal, open, this.time());
@@ -185,16 +186,33 @@ export class Activation {
       }
       if (stop || plan.do === 'listen') continue;
       if (plan.do === 'suspend') {
+        const children = unstarted(this.journal, open);
+        if (children.length > 0) {
+          if (!(await this.#startChildren(children, options))) return { next: 'lost' };
+          continue;
+        }
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
       if (executed >= options.budget || options.adopted()) return this.#handOver(options);
-      if (!this.#flush.pending.isEmpty && !(await this.#flush.send(options, { to: 'continue' })))
-        return { next: 'lost' };
+      if (!(await this.#flushed(options))) return { next: 'lost' };
       executed++;
       const end = await this.#execute(plan.ask, plan.attempt, options);
       if (end) return end;
     }
+  }
+
+  /** Nothing that has an effect starts before everything it may depend on is durable. */
+  async #flushed(options: AdvanceOptions): Promise<boolean> {
+    return this.#flush.pending.isEmpty || this.#flush.send(options, { to: 'continue' });
+  }
+
+  async #startChildren(asks: readonly Ask[], options: AdvanceOptions): Promise<boolean> {
+    if (!(await this.#flushed(options))) return false;
+    const rows = await startChildren(asks, () => this.time());
+    if (this.on.probe) await this.on.probe.at('children-started', { runId: this.header.runId });
+    for (const row of rows ?? []) this.#put(row);
+    return rows !== null;
   }
 
   async #execute(ask: Ask, attempt: number, options: AdvanceOptions): Promise<ActivationEnd | undefined> {
@@ -232,7 +250,11 @@ export class Activation {
       return event == null || this.#listened.has(key) ? [] : [{ key, event }];
     });
     const listens = waits.length > 0;
-    const tasks = dispatch.map((row) => ({ key: row.key, dueAt: row.wakeAt ?? this.time() }));
+    const tasks = dispatch.map(({ key, kind, wakeAt }) => ({
+      key,
+      kind: kind === 'call' ? ('call' as const) : ('step' as const),
+      dueAt: wakeAt ?? this.time(),
+    }));
     if (!(await this.#flush.send(options, { to: 'suspend', dueAt: due, listens }, tasks)))
       return { next: 'lost' };
     for (const { key } of waits) this.#listened.add(key);
@@ -256,7 +278,7 @@ export class Activation {
     if (!(await this.#flush.send(options, next))) return { next: 'lost' };
     if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
-    return { next: 'finished' };
+    return { next: 'finished', cancelled: next.to === 'cancelled' };
   }
 
   #takeArrivals(open: readonly Ask[]): boolean {
@@ -270,8 +292,28 @@ export class Activation {
   /** Waits get their row when they are asked. */
   #recordWaits(open: readonly Ask[]): void {
     for (const ask of open) {
-      if (!isExecutable(ask) && !this.journal.get(ask.key)) this.#put(pendingRow(ask, this.time()));
+      if (isWait(ask) && !this.journal.get(ask.key)) this.#put(pendingRow(ask, this.time()));
     }
+  }
+
+  /** What needs nobody is answered as it is asked; like every answer it is durable before anything with an effect starts. */
+  #answerInstants(open: readonly Ask[]): boolean {
+    const asks = open.filter(({ key, request }) => request.instant && !this.journal.get(key));
+    for (const ask of asks) {
+      const { value, event, request } = ask.request.instant!();
+      const now = this.time();
+      this.#put({
+        ...pendingRow(ask, now),
+        state: 'journaled',
+        position: this.position + 1,
+        answer: { ok: true, value: this.on.codec.encode(value, `result of step "${ask.key}"`) },
+        attempts: 1,
+        finishedAt: now,
+        event,
+        request,
+      });
+    }
+    return asks.length > 0;
   }
 
   #put(asked: JournalRow): void {

@@ -26,7 +26,7 @@ export type ActivationEnd =
       readonly waits: readonly string[];
       readonly dispatched: number;
     }
-  | { readonly next: 'finished' }
+  | { readonly next: 'finished'; readonly cancelled: boolean }
   | { readonly next: 'lost' };
 
 export interface AdvanceOptions {

@@ -1,6 +1,8 @@
 import { Injectable, Optional } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { WorkflowError } from '../errors/index.js';
 import { Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import { Aftermath } from './aftermath.js';
 import { Capacity } from './capacity.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
@@ -21,6 +23,7 @@ export class TaskIntake extends RunIntake {
     private readonly signals: Signals,
     private readonly leases: Leases,
     private readonly steps: StepRunner,
+    private readonly aftermath: Aftermath,
     @Optional() private readonly probe?: Probe,
   ) {
     super();
@@ -32,6 +35,7 @@ export class TaskIntake extends RunIntake {
     let started = false;
     try {
       const triggered = await this.writer.trigger({ ...row, owner });
+      if (!triggered) throw gone(row);
       if (this.probe) await this.probe.at('triggered', { runId: row.runId });
       if (triggered.created && triggered.lease) started = this.#start(triggered);
       else if (triggered.created) this.#announce(row);
@@ -82,6 +86,9 @@ export class TaskIntake extends RunIntake {
   abort(executions: readonly string[]): void {
     for (const execution of executions) this.steps.abort(execution, new Error('The run was cancelled'));
   }
+  settle(): void {
+    this.aftermath.settle();
+  }
 
   #start(triggered: Triggered): boolean {
     const { header, lease, now } = triggered;
@@ -92,6 +99,7 @@ export class TaskIntake extends RunIntake {
       workflow: header.workflow,
       version: header.version,
       step: null,
+      kind: 'advance' as const,
     };
     this.leases.hold(lease!, header.execution);
     this.capacity.start(task, { header, rows: [], inbox: [], wanted: 0, turn: 0, gather: 0, lost: 0, now });
@@ -103,3 +111,8 @@ export class TaskIntake extends RunIntake {
     else this.signals.announceDue();
   }
 }
+
+const gone = ({ runId, parent }: Omit<TriggerRow, 'owner'>): WorkflowError =>
+  parent
+    ? new WorkflowError('WF_RUN_CANCELLED', `The run that invokes ${runId} has ended meanwhile`)
+    : new WorkflowError('WF_RUN_NOT_FOUND', `Run ${runId} was replaced while it was triggered`);

@@ -18,7 +18,7 @@ const MAX_BYTES = 8 * 1024 * 1024;
 @Injectable()
 export class JournalWriter {
   readonly #logger = new Logger('Workflow');
-  readonly #triggers: Lane<TriggerRow, Triggered>;
+  readonly #triggers: Lane<TriggerRow, Triggered | null>;
   readonly #loads: Lane<LoadRequest, Loaded | null>;
   readonly #commits: Lane<AdvanceCommit, CommitResult>;
   readonly #answers: Lane<StepCommit, CommitResult>;
@@ -53,7 +53,7 @@ export class JournalWriter {
     });
   }
 
-  trigger(row: TriggerRow): Promise<Triggered> {
+  trigger(row: TriggerRow): Promise<Triggered | null> {
     return this.#triggers.add(row);
   }
   load(request: LoadRequest): Promise<Loaded | null> {

@@ -34,6 +34,7 @@ export class Leases {
   #running = false;
   #beating: Promise<void> = Promise.resolve();
   onFreed: () => void = () => {};
+  onOwed: () => void = () => {};
 
   constructor(
     private readonly store: RunStore,
@@ -146,7 +147,9 @@ export class Leases {
       if (this.clock.elapsed() - this.#lastSweep < this.config.leaseTimeoutMs / 4) return;
       this.#lastSweep = this.clock.elapsed();
       await this.sweep();
-      if (await this.store.expire()) this.onFreed();
+      const { delivered, owed } = await this.store.expire();
+      if (delivered) this.onFreed();
+      if (owed) this.onOwed();
     } catch (error) {
       this.#logger.warn(`Heartbeat failed: ${(error as Error).message}`);
     }

@@ -28,11 +28,6 @@ export class PendingFlush {
     return [...this.#consumed];
   }
 
-  /** Events of waits that this flush makes durable. */
-  get waits(): string[] {
-    return this.rows.filter((row) => row.state === 'pending' && row.event !== null).map((row) => row.event!);
-  }
-
   clear(): void {
     this.#rows = new Map();
     this.#consumed = new Set();

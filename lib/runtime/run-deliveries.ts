@@ -9,6 +9,7 @@ import {
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
+import { Aftermath } from './aftermath.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
 import type { ActivationEnd } from './activation.types.js';
@@ -30,6 +31,7 @@ export class RunDeliveries {
     private readonly cache: ActivationCache,
     private readonly leases: Leases,
     private readonly signals: Signals,
+    private readonly aftermath: Aftermath,
     @Optional() private readonly probe?: Probe,
     @Optional() private readonly inspector?: Inspector,
   ) {}
@@ -109,6 +111,7 @@ export class RunDeliveries {
         return { next: 'continue', seq: activation.turn };
       case 'finished':
         this.signals.announceEnded();
+        if (activation.header.child || end.cancelled) this.aftermath.settle();
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };

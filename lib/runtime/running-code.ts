@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
-import { StepFailedError } from '../engine/errors.js';
+import { ChildFailedError, StepFailedError } from '../engine/errors.js';
 import { decodeFailure, type Failure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
 import { Replay, type Ask, type Outcome } from '../engine/replay.js';
@@ -167,9 +167,17 @@ export class RunningCode {
     );
   }
 
-  #outcomeOf({ key, kind, attempts, eventId, answer }: JournalRow): Outcome {
+  #outcomeOf({ key, kind, attempts, eventId, answer, request }: JournalRow): Outcome {
     if (!answer!.ok) {
-      return { ok: false, error: new StepFailedError(key, attempts, decodeFailure(answer!.failure)) };
+      const failure = decodeFailure(answer!.failure);
+      // a child that was started has a run id; one that could not be is a step that has failed
+      const started = kind === 'invoke' && request !== null;
+      return {
+        ok: false,
+        error: started
+          ? new ChildFailedError(key, request, failure)
+          : new StepFailedError(key, attempts, failure),
+      };
     }
     if (kind === 'sleep') return { ok: true, value: undefined };
     const { codec } = this.on;

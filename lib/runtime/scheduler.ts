@@ -10,6 +10,7 @@ import {
   type Transport,
 } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
+import { CallTasks } from './call-tasks.js';
 import { Capacity } from './capacity.js';
 import { RuntimeConfig } from './config.js';
 import { DeliveryExecutor } from './delivery-executor.js';
@@ -43,6 +44,8 @@ export class WorkflowScheduler {
   #unsubscribe: (() => void)[] = [];
   readonly #driving = new Set<Promise<void>>();
   readonly #pauses = new Set<() => void>();
+  /** external calls under way; they have places of their own, as one may take hours */
+  #calling = 0;
 
   constructor(
     private readonly store: RunStore,
@@ -53,6 +56,7 @@ export class WorkflowScheduler {
     private readonly clock: Clock,
     private readonly executor: DeliveryExecutor,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+    @Optional() private readonly calls?: CallTasks,
     @Optional() private readonly probe?: Probe,
     @Optional() private readonly inspector?: Inspector,
   ) {}
@@ -127,9 +131,9 @@ export class WorkflowScheduler {
   async #claimAll(): Promise<void> {
     this.#claiming = true;
     try {
-      while (this.#again && !this.#stopped && this.capacity.free > 0 && !this.leases.inDoubt) {
+      while (this.#again && !this.#stopped && this.#hasPlace && !this.leases.inDoubt) {
         this.#again = false;
-        await this.#claim(this.capacity.free);
+        await this.#claim(this.capacity.free, this.#callPlaces);
       }
     } catch (error) {
       this.#logger.warn(`Claiming failed, trying on: ${(error as Error).message}`);
@@ -140,7 +144,15 @@ export class WorkflowScheduler {
     if (this.#timer === undefined || this.leases.inDoubt) this.#sleep(this.config.pollMs);
   }
 
-  async #claim(limit: number): Promise<void> {
+  get #callPlaces(): number {
+    return this.calls ? Math.max(0, this.calls.limit - this.#calling) : 0;
+  }
+
+  get #hasPlace(): boolean {
+    return this.capacity.free > 0 || this.#callPlaces > 0;
+  }
+
+  async #claim(limit: number, calls: number): Promise<void> {
     const elapsed = this.clock.elapsed();
     const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
     if (floorless) this.#floorlessAt = elapsed;
@@ -149,14 +161,17 @@ export class WorkflowScheduler {
       this.registry.names(),
       limit,
       floorless ? null : this.#floor,
+      calls,
     );
     this.#floor = now - FLOOR_SLACK_MS;
-    this.capacity.take(tasks.length);
+    const called = tasks.filter(({ kind }) => kind === 'call').length;
+    this.capacity.take(tasks.length - called);
+    this.#calling += called;
     for (const task of tasks) this.leases.hold(task, task.execution);
     if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
     for (const task of tasks) this.#launch(task);
     // a full claim may have left some; the next one goes out when a place is free
-    if (tasks.length === limit) this.#again = true;
+    if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
     this.#sleep(nextDueAt === null ? this.config.pollMs : nextDueAt - now);
   }
 
@@ -173,13 +188,20 @@ export class WorkflowScheduler {
   }
 
   #launch(task: Task): void {
-    const driving = this.#drive(task).finally(() => {
+    const call = task.kind === 'call';
+    const driving = (call ? this.#call(task) : this.#drive(task)).finally(() => {
       this.#driving.delete(driving);
       this.leases.forget(task);
-      this.capacity.giveBack();
+      if (call) this.#calling--;
+      else this.capacity.giveBack();
       if (this.#again) this.wake();
     });
     this.#driving.add(driving);
+  }
+
+  async #call(task: Task): Promise<void> {
+    if (this.#stopped) return this.#release(task, 0);
+    await this.calls!.execute(task);
   }
 
   /** Delivers a task until its run waits, ends, or goes on elsewhere. */

@@ -1,6 +1,5 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../engine/journal.js';
-import { WorkflowError } from '../errors/index.js';
 import type {
   AdvanceCommit,
   CommitResult,
@@ -18,16 +17,8 @@ import * as sql from './statements/index.js';
 
 /** The hot half of the store: runs begin, are loaded, and their journal is written. */
 export abstract class JournalStore extends StatementStore {
-  async trigger(rows: readonly TriggerRow[]): Promise<Triggered[]> {
-    const triggered = await this.#trigger(rows, false);
-    return triggered.map((one, i) => {
-      if (!one)
-        throw new WorkflowError(
-          'WF_RUN_NOT_FOUND',
-          `Run ${rows[i]!.runId} was replaced while it was triggered`,
-        );
-      return one;
-    });
+  trigger(rows: readonly TriggerRow[]): Promise<(Triggered | null)[]> {
+    return this.#trigger(rows, false);
   }
 
   triggerAll(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {
@@ -52,6 +43,10 @@ export abstract class JournalStore extends StatementStore {
       rows.map((r) => r.deadlineInMs),
       rows.map((r) => r.owner),
       allOrNone,
+      rows.map((r) => r.parent?.execution ?? null),
+      rows.map((r) => r.parent?.key ?? null),
+      rows.map((r) => r.parent?.depth ?? null),
+      rows.map((r) => r.parent?.cascades ?? null),
     ];
     const inserted = await this.query<InsertedColumns>(sql.trigger, values, manager);
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
@@ -117,6 +112,8 @@ export abstract class JournalStore extends StatementStore {
       commits.map((c) => (c.next.to === 'suspend' ? c.next.dueAt : null)),
       commits.map((c) => (c.next.to === 'suspend' ? (c.next.attempt ?? null) : null)),
       column((r) => r.digest),
+      column((r) => r.request),
+      tasks.map(({ kind }) => kind),
     ]);
     const owned = byLease(written);
     const results = commits.map((c): CommitResult => {
@@ -205,6 +202,8 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
       attempt: 1,
       createdAt: c.now,
       deadlineAt: c.deadline_at,
+      depth: row.parent?.depth ?? 0,
+      child: row.parent !== null,
     },
     lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
     now: c.now,

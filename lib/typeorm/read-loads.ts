@@ -5,7 +5,7 @@ import { toJournalRow, type LoadHead, type MessageHead, type StepColumns } from 
 export interface LoadColumns extends StepColumns {
   tag: 'run' | 'step' | 'message';
   /** position of the request in the call, from 1 */
-  request: number;
+  item: number;
   head: string | null;
   data: string | null;
 }
@@ -21,10 +21,10 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
     return known;
   };
   for (const row of rows) {
-    if (row.tag === 'step') of(steps, row.request).push(toJournalRow(row));
+    if (row.tag === 'step') of(steps, row.item).push(toJournalRow(row));
     else if (row.tag === 'message')
-      of(messages, row.request).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
-    else loads.set(row.request, headOf(row, of(steps, row.request), of(messages, row.request)));
+      of(messages, row.item).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
+    else loads.set(row.item, headOf(row, of(steps, row.item), of(messages, row.item)));
   }
   // of one moment (one transaction): in the order in which they were sent, which the event's id keeps
   for (const inbox of messages.values())

@@ -17,6 +17,7 @@ export interface StepColumns {
   event_id: string | null;
   dispatched: boolean;
   digest: string | null;
+  request: string | null;
 }
 
 export function toJournalRow(c: StepColumns): JournalRow {
@@ -40,6 +41,7 @@ export function toJournalRow(c: StepColumns): JournalRow {
     eventId: c.event_id,
     dispatched: c.dispatched,
     digest: c.digest,
+    request: c.request,
   };
 }
 
@@ -57,6 +59,8 @@ export interface HeaderColumns {
   attempt: number;
   created_at: number;
   deadline_at: number | null;
+  depth: number;
+  child: boolean;
 }
 
 export function toHeader(c: HeaderColumns): RunHeader {
@@ -70,6 +74,8 @@ export function toHeader(c: HeaderColumns): RunHeader {
     attempt: c.attempt,
     createdAt: c.created_at,
     deadlineAt: c.deadline_at,
+    depth: c.depth,
+    child: c.child,
   };
 }
 
@@ -101,6 +107,8 @@ export interface LoadHead {
   attempt: number;
   createdAt: number;
   deadlineAt: number | null;
+  depth: number;
+  child: boolean;
   wanted: number;
   turn: number;
   gather: number;

@@ -1,7 +1,16 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../engine/journal.js';
 import { WorkflowError } from '../errors/index.js';
-import type { Claimed, Lease, NotifyRequest, RunFilter, RunRecord, WaiterRecord } from '../ports/index.js';
+import type {
+  Claimed,
+  Lease,
+  NotifyRequest,
+  RunFilter,
+  RunRecord,
+  Settled,
+  Task,
+  WaiterRecord,
+} from '../ports/index.js';
 import { JournalStore } from './journal-store.js';
 import { toJournalRow, toRecord, type RecordColumns, type StepColumns } from './row-mapping.js';
 import * as sql from './statements/index.js';
@@ -13,8 +22,18 @@ export class TypeOrmRunStore extends JournalStore {
     workflows: readonly string[],
     limit: number,
     floor: number | null,
+    calls = 0,
   ): Promise<Claimed> {
-    const rows = await this.query<ClaimColumns>(sql.claim, [this.now(), worker, workflows, limit, floor]);
+    const queues = calls > 0 ? [...workflows, ...workflows.map((workflow) => `${workflow}@call`)] : workflows;
+    const rows = await this.query<ClaimColumns>(sql.claim, [
+      this.now(),
+      worker,
+      queues,
+      queues.map((_, i) => (i < workflows.length ? limit : calls)),
+      floor,
+      limit,
+      calls,
+    ]);
     const tasks = rows
       .filter((row) => row.task_id !== null)
       .map((row) => ({
@@ -25,6 +44,7 @@ export class TypeOrmRunStore extends JournalStore {
         workflow: row.workflow,
         version: row.version,
         step: row.step_key === '' ? null : row.step_key,
+        kind: row.kind,
       }));
     return { tasks, now: rows[0]!.now, nextDueAt: rows[0]!.next_due_at };
   }
@@ -76,8 +96,9 @@ export class TypeOrmRunStore extends JournalStore {
     return (await this.query(sql.sweep, [this.now(), worker, timeoutMs])).length;
   }
 
-  async expire(): Promise<boolean> {
-    return (await this.query(sql.expire, [this.now()])).length > 0;
+  async expire(): Promise<{ delivered: boolean; owed: boolean }> {
+    const [row] = await this.query<{ delivered: boolean; owed: boolean }>(sql.expire, [this.now()]);
+    return row!;
   }
 
   async notify(request: NotifyRequest, manager?: EntityManager): Promise<{ woken: string[]; kept: boolean }> {
@@ -145,6 +166,21 @@ export class TypeOrmRunStore extends JournalStore {
     return rows.map((row) => ({ execution: row.execution, runId: row.run_id }));
   }
 
+  async settle(): Promise<Settled> {
+    const cancelled: string[] = [];
+    for (;;) {
+      const rows = await this.query<{ execution: string }>(sql.cancelChildren, [this.now()]);
+      await this.query(sql.cascaded, []);
+      if (rows.length === 0) break;
+      for (const { execution } of rows) cancelled.push(execution);
+    }
+    let reported = 0;
+    for (let batch = REPORTS; batch === REPORTS; reported += batch) {
+      batch = (await this.query(sql.reportChildren, [this.now()])).length;
+    }
+    return { reported, cancelled };
+  }
+
   async find(runId: string): Promise<RunRecord | null> {
     const [row] = await this.query<RecordColumns>(sql.findRun, [runId]);
     return row ? toRecord(row) : null;
@@ -174,6 +210,9 @@ export class TypeOrmRunStore extends JournalStore {
   }
 }
 
+/** Most children that one statement reports. */
+const REPORTS = 500;
+
 interface ClaimColumns {
   now: number;
   next_due_at: number | null;
@@ -181,6 +220,7 @@ interface ClaimColumns {
   fence: number;
   execution: string;
   workflow: string;
+  kind: Task['kind'];
   step_key: string;
   run_id: string;
   version: string | null;

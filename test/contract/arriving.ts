@@ -154,8 +154,8 @@ export function arriving(bench: () => Bench): void {
     await b.waiting(one, 'one');
     await b.waiting(other, 'two');
     await b.waiting(b.id('else'), 'three');
-    expect(await b.store.expire()).toBe(true);
-    expect(await b.store.expire()).toBe(false);
+    expect(await b.store.expire()).toMatchObject({ delivered: true });
+    expect(await b.store.expire()).toMatchObject({ delivered: false });
     const inboxes = await Promise.all((await b.claim()).map(async (task) => (await b.load(task)).inbox));
     expect(
       inboxes

@@ -23,7 +23,7 @@ async function fleet(b: Bench): Promise<{ ids: Record<string, string>; start: nu
   const commit = (name: string, next: Parameters<Bench['commitOf']>[1]) =>
     b.store.commit([
       b.commitOf(
-        { ...leases.get(name)!, runId: '', workflow: b.workflow, version: null, step: null },
+        { ...leases.get(name)!, runId: '', workflow: b.workflow, version: null, step: null, kind: 'advance' },
         next ?? {},
       ),
     ]);

@@ -29,8 +29,8 @@ export function journaling(bench: () => Bench): void {
         b.journalRow('wait', { kind: 'wait', event: 'e' }),
       ],
       tasks: [
-        { key: 'left', dueAt: b.now },
-        { key: 'right', dueAt: b.now + 1000 },
+        { key: 'left', kind: 'step' as const, dueAt: b.now },
+        { key: 'right', kind: 'step' as const, dueAt: b.now + 1000 },
       ],
       next: { to: 'suspend', dueAt: null },
     });
@@ -102,7 +102,7 @@ export function journaling(bench: () => Bench): void {
     expect(
       await b.commit(wrong, {
         rows: [b.fact('a', 1)],
-        tasks: [{ key: 'a', dueAt: b.now }],
+        tasks: [{ key: 'a', kind: 'step' as const, dueAt: b.now }],
         next: { to: 'completed', result: '1' },
       }),
     ).toBe('lost');
@@ -204,7 +204,7 @@ export function journaling(bench: () => Bench): void {
     const advance = await b.claimed();
     const commit = {
       rows: [b.journalRow('pack', { dispatched: true })],
-      tasks: [{ key: 'pack', dueAt: b.now }],
+      tasks: [{ key: 'pack', kind: 'step' as const, dueAt: b.now }],
       next: { to: 'suspend', dueAt: null } as const,
     };
     expect(await b.commit(advance, commit)).toBe('committed');
@@ -223,7 +223,7 @@ export function journaling(bench: () => Bench): void {
     const advance = await b.claimed();
     const commit = {
       rows: [b.journalRow('pack', { dispatched: true })],
-      tasks: [{ key: 'pack', dueAt: b.now }],
+      tasks: [{ key: 'pack', kind: 'step' as const, dueAt: b.now }],
       next: { to: 'suspend', dueAt: null } as const,
     };
     await b.commit(advance, commit);
@@ -305,7 +305,7 @@ export function journaling(bench: () => Bench): void {
     const advance = await b.claimed();
     await b.commit(advance, {
       rows: ['x', 'y'].map((key) => b.journalRow(key, { dispatched: true })),
-      tasks: ['x', 'y'].map((key) => ({ key, dueAt: b.now })),
+      tasks: ['x', 'y'].map((key) => ({ key, kind: 'step' as const, dueAt: b.now })),
       next: { to: 'suspend', dueAt: null },
     });
     const steps = await b.claim();

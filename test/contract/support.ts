@@ -72,6 +72,7 @@ export class Bench {
       due: { inMs: 0 },
       deadlineInMs: null,
       owner: null,
+      parent: null,
       ...more,
     };
   }
@@ -98,7 +99,15 @@ export class Bench {
   async claimedTogether(name: string): Promise<Task> {
     const [triggered] = await this.store.trigger([this.row(this.id(name), { owner: this.worker })]);
     const { runId, execution } = triggered!.header;
-    return { ...triggered!.lease!, execution, runId, workflow: this.workflow, version: null, step: null };
+    return {
+      ...triggered!.lease!,
+      execution,
+      runId,
+      workflow: this.workflow,
+      version: null,
+      step: null,
+      kind: 'advance',
+    };
   }
 
   /** A run that waits for this event and for nothing else. */
@@ -116,7 +125,7 @@ export class Bench {
     const advance = await this.claimed(name);
     await this.commit(advance, {
       rows: [this.journalRow(key, { dispatched: true })],
-      tasks: [{ key, dueAt: this.now }],
+      tasks: [{ key, kind: 'step', dueAt: this.now }],
       next: { to: 'suspend', dueAt: null },
     });
     const step = (await this.claim()).find((task) => task.step === key && task.runId === advance.runId);
@@ -140,6 +149,7 @@ export class Bench {
       eventId: null,
       dispatched: false,
       digest: null,
+      request: null,
       ...more,
     };
   }

@@ -49,10 +49,10 @@ export function triggering(bench: () => Bench): void {
     const b = bench();
     const rows = [b.row(b.id('r')), b.row(b.id('r'), { payload: '"late"' }), b.row(b.id('s'))];
     const triggered = await b.store.trigger(rows);
-    expect(triggered.filter(({ created }) => created)).toHaveLength(2);
-    expect(new Set(triggered.map(({ header }) => header.execution)).size).toBe(2);
+    expect(triggered.filter((one) => one!.created)).toHaveLength(2);
+    expect(new Set(triggered.map((one) => one!.header.execution)).size).toBe(2);
     expect(triggered[0]!.header.execution).toBe(triggered[1]!.header.execution);
-    expect(triggered.map(({ header }) => header.runId)).toEqual(rows.map(({ runId }) => runId));
+    expect(triggered.map((one) => one!.header.runId)).toEqual(rows.map(({ runId }) => runId));
     expect(await b.claim()).toHaveLength(2);
   });
 
@@ -118,7 +118,7 @@ export function triggering(bench: () => Bench): void {
     const b = bench();
     const rows = Array.from({ length: 300 }, (_, i) => b.row(b.id(`r${(i * 7) % 300}`)));
     const triggered = await b.store.trigger(rows);
-    expect(triggered.map(({ header }) => header.runId)).toEqual(rows.map(({ runId }) => runId));
-    expect(triggered.every(({ created }) => created)).toBe(true);
+    expect(triggered.map((one) => one!.header.runId)).toEqual(rows.map(({ runId }) => runId));
+    expect(triggered.every((one) => one!.created)).toBe(true);
   });
 }

@@ -49,6 +49,7 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
   ],
   'answer-sent': [{}, { step: 'Steps.right', ...HTTP }],
   'answer-durable': [BOTH, { step: 'Steps.right', ...HTTP }],
+  'children-started': [{ variant: 'invokes', ...BOTH }],
   // the first is the one with the parallel pair; then the retry, the sleep and the wait follow
   suspended: [{}, { nth: 2 }, { nth: 3, ...HTTP }, { nth: 4, ...HTTP }, { variant: 'waits', ...BOTH }],
   ended: [EMBEDDED, { variant: 'fails', ...HTTP }],
@@ -76,6 +77,8 @@ const OUTCOME: Record<Variant, Omit<Outcome, 'runId'>> = {
   all: { result: 12 + 102 + 1000 },
   fails: { failed: 'declined 1114' },
   waits: { result: 1000 },
+  invokes: { result: 8 },
+  part: { result: 7 },
 };
 const MUST_EXECUTE: Record<Variant, readonly string[]> = {
   all: ['Steps.one', 'Steps.two', 'Steps.left', 'Steps.right', 'Steps.flaky', 'Steps.last'],
@@ -89,6 +92,8 @@ const MUST_EXECUTE: Record<Variant, readonly string[]> = {
     'onFailure/Steps.compensate',
   ],
   waits: ['Steps.last'],
+  invokes: ['Steps.one'],
+  part: ['Steps.last'],
 };
 
 interface Group {

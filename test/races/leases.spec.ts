@@ -150,6 +150,7 @@ describe('a claim', () => {
       due: { inMs: 0 },
       deadlineInMs: null,
       owner: null,
+      parent: null,
     });
     await store.trigger(Array.from({ length: 100 }, (_, n) => row(n)));
     const claimers = Array.from({ length: 4 }, () => randomUUID());

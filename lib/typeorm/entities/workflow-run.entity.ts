@@ -1,16 +1,19 @@
 import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
 import { TABLE_NAMES } from '../tables.js';
 
-export type WorkflowRunStatus = 'active' | 'completed' | 'failed' | 'cancelled';
+export type WorkflowRunStatus = 'active' | 'completed' | 'failed' | 'cancelled' | 'continued';
 
 /** Header of one execution; written at its start and at its end. Several executions may share a `runId`, one is current. */
 @Entity(TABLE_NAMES.run)
-@Check('workflow_run_status_known', `status in ('active', 'completed', 'failed', 'cancelled')`)
+@Check('workflow_run_status_known', `status in ('active', 'completed', 'failed', 'cancelled', 'continued')`)
 @Check('workflow_run_end_has_time', `(status = 'active') = (finished_at is null)`)
 @Check('workflow_run_error_of_failed', `(error is not null) = (status = 'failed')`)
 @Check('workflow_run_result_of_completed', `(result is not null) = (status = 'completed')`)
 @Index('workflow_run_current', ['runId'], { unique: true, where: 'is_current' })
 @Index('workflow_run_by_workflow', ['workflow', 'id'])
+@Index('workflow_run_children', ['parentId'], { where: `status = 'active' and parent_id is not null` })
+@Index('workflow_run_unreported', ['id'], { where: 'unreported' })
+@Index('workflow_run_uncascaded', ['id'], { where: 'uncascaded' })
 // a GIN index: TypeORM before 1.0 cannot say so, and would replace it by a btree
 @Index('workflow_run_by_label', { synchronize: false })
 export class WorkflowRun {
@@ -58,6 +61,30 @@ export class WorkflowRun {
 
   @Column('text', { name: 'parent_key', nullable: true })
   parentKey: string | null;
+
+  /** how many ancestors it has */
+  @Column('smallint', { default: 0 })
+  depth: number;
+
+  /** it is cancelled with its parent */
+  @Column('boolean', { default: true })
+  cascades: boolean;
+
+  /** the code has registered something that is to be undone when the run fails or is cancelled */
+  @Column('boolean', { name: 'rolls_back', default: false })
+  rollsBack: boolean;
+
+  /** it has ended, and its parent has not been told yet */
+  @Column('boolean', { default: false })
+  unreported: boolean;
+
+  /** it was cancelled, and its children have not been yet */
+  @Column('boolean', { default: false })
+  uncascaded: boolean;
+
+  /** cancelled then, and still undoing what it did */
+  @Column('timestamp with time zone', { name: 'cancelling_at', nullable: true })
+  cancellingAt: Date | null;
 
   @Column('uuid', { name: 'trigger_id' })
   triggerId: string;

@@ -8,6 +8,7 @@ export type WorkflowStepState = 'pending' | 'answered' | 'journaled';
 @Check('workflow_step_state_known', `state in ('pending', 'answered', 'journaled')`)
 @Check('workflow_step_journaled_has_position', `(state = 'journaled') = (position is not null)`)
 @Check('workflow_step_one_answer', `state = 'pending' or num_nonnulls(value, failure) = 1`)
+@Index('workflow_step_webhook', ['event'], { unique: true, where: `kind = 'webhook'` })
 @Index('workflow_step_waiting', ['event'], { where: `state = 'pending' and event is not null` })
 export class WorkflowStep {
   /** id of the WorkflowRun row */
@@ -55,6 +56,10 @@ export class WorkflowStep {
   /** name of the event that a wait is for */
   @Column('text', { nullable: true })
   event: string | null;
+
+  /** what the engine has to know to answer it: the request of a call, the options of a webhook */
+  @Column('text', { nullable: true })
+  request: string | null;
 
   @Column('text', { nullable: true })
   value: string | null;

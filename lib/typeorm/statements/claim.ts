@@ -3,33 +3,36 @@ import { CLOCK, toMs, toTime, type Statement } from './statement.js';
 /**
  * Leases due tasks to a worker, and tells when the next one is due. Served by workflow_task_due, for each workflow from the
  * earliest on; the floor skips the dead index entries of what was claimed before (without it a claim slows down linearly
- * behind them while an old snapshot keeps them alive). `array(…)` keeps the planner from running the locking part twice.
+ * behind them while an old snapshot keeps them alive). Calls have queues and places ($7) of their own. `array(…)` keeps the planner from running the locking part twice.
  */
 export const claim: Statement = {
   name: 'workflow_claim',
   text: (t) => `
 with ${CLOCK('$1')},
 picked as materialized (
-  select d.id
+  select d.id, d.due_at, d.kind
   from clock c
-  cross join unnest($3::text[]) as w(name)
+  cross join unnest($3::text[], $4::int[]) as w(name, places)
   cross join lateral (
-    select k.id, k.due_at
+    select k.id, k.due_at, k.kind
     from ${t.task} k
     where k.workflow = w.name and k.priority = 0 and k.lease_owner is null
       and k.due_at <= c.now and k.due_at >= coalesce(${toTime('$5::float8')}, '-infinity')
     order by k.due_at
-    limit $4
+    limit w.places
     for update skip locked
   ) d
-  order by d.due_at
-  limit $4
+),
+chosen as (
+  (select p.id from picked p where p.kind <> 'call' order by p.due_at limit $6)
+  union all
+  (select p.id from picked p where p.kind = 'call' order by p.due_at limit $7)
 ),
 claimed as (
   update ${t.task} k
   set lease_owner = $2::uuid, fence = k.fence + 1, turn = 0
-  where k.id = any(array(select id from picked))
-  returning k.id, k.fence, k.execution, k.workflow, k.step_key
+  where k.id = any(array(select id from chosen))
+  returning k.id, k.fence, k.execution, k.kind, k.step_key
 ),
 upcoming as (
   select min(d.due_at) as due_at
@@ -44,7 +47,7 @@ upcoming as (
   ) d
 )
 select ${toMs('c.now')} as now, ${toMs('u.due_at')} as next_due_at,
-       k.id as task_id, k.fence, k.execution, k.workflow, k.step_key, r.run_id, r.version
+       k.id as task_id, k.fence, k.execution, k.kind, k.step_key, r.workflow, r.run_id, r.version
 from clock c
 cross join upcoming u
 left join (claimed k join ${t.run} r on r.id = k.execution) on true`,

@@ -1,4 +1,4 @@
-import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
+import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /**
  * The durable flush of many activations. Locks first: the advance task of each, and every task of a run that ends, in order
@@ -11,7 +11,8 @@ import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
  * them; a suspended task is suspended again.
  * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
- * $2-$8 commits, $9-$23 journal rows, $24-$26 new step tasks, $27-$28 used-up messages.
+ * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33 new tasks of steps and calls, $27-$28 used-up
+ * messages. A call waits in a queue of its own (see `callQueue`).
  */
 export const commit: Statement = {
   name: 'workflow_commit',
@@ -36,24 +37,24 @@ owned as materialized (
 ),
 rows as (
   insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,
-                         event, event_id, dispatched, digest)
+                         event, event_id, dispatched, digest, request)
   select o.execution, n.key, n.name, n.kind, n.state, n.position, n.value, n.failure, n.attempts, ${toTime('n.asked_at')},
-         ${toTime('n.finished_at')}, ${toTime('n.wake_at')}, n.event, n.event_id, n.dispatched, n.digest
+         ${toTime('n.finished_at')}, ${toTime('n.wake_at')}, n.event, n.event_id, n.dispatched, n.digest, n.request
   from unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::int[],
-              $18::float8[], $19::float8[], $20::float8[], $21::text[], $22::uuid[], $23::boolean[], $31::text[])
-    as n(task_id, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest)
+              $18::float8[], $19::float8[], $20::float8[], $21::text[], $22::uuid[], $23::boolean[], $31::text[], $32::text[])
+    as n(task_id, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest, request)
   join owned o using (task_id)
   on conflict (execution, key) do update
     set state = excluded.state, position = excluded.position, value = excluded.value, failure = excluded.failure,
         attempts = excluded.attempts, finished_at = excluded.finished_at, wake_at = excluded.wake_at,
-        event_id = excluded.event_id, dispatched = excluded.dispatched
+        event_id = excluded.event_id, dispatched = excluded.dispatched, request = excluded.request
     where (s.state = 'pending' and s.attempts <= excluded.attempts) or (s.state = 'answered' and excluded.state = 'journaled')
   returning s.execution, s.key, s.state
 ),
 tasks as (
   insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at)
-  select o.execution, o.workflow, o.priority, 'step', n.key, ${toTime('n.due_ms')}
-  from unnest($24::bigint[], $25::text[], $26::float8[]) as n(task_id, key, due_ms)
+  select o.execution, case n.kind when 'call' then ${callQueue('o.workflow')} else o.workflow end, o.priority, n.kind, n.key, ${toTime('n.due_ms')}
+  from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[]) as n(task_id, key, due_ms, kind)
   join owned o using (task_id)
   join rows r on r.execution = o.execution and r.key = n.key
   on conflict (execution, step_key) do nothing
@@ -73,7 +74,8 @@ runs as (
   update ${t.run} r
   set status = o.next, finished_at = c.now, ended_fence = o.fence,
       result = case when o.next = 'completed' then o.data end,
-      error = case when o.next = 'failed' then o.data end
+      error = case when o.next = 'failed' then o.data end,
+      unreported = r.parent_id is not null, uncascaded = o.next = 'cancelled'
   from owned o, clock c
   where r.id = o.execution and o.next in ('completed', 'failed', 'cancelled')
 ),

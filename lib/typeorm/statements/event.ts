@@ -113,7 +113,7 @@ select coalesce(bool_or(due), false) as due from woken`,
 };
 
 /** Kept events that match, for every run that waits for them and has not been given them; adds nothing where they have been. */
-const DELIVERY = (t: Tables, which: string): string => `
+const DELIVERY = (t: Tables, which: string, name: string): string => `
 kept as materialized (
   select m.event, m.event_id, m.data, m.created_at
   from ${t.message} m, clock c
@@ -137,11 +137,13 @@ messages as (
   from waiting w join locked l using (execution)
   on conflict (id) do nothing
   returning execution
-)
-update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
-from locked l, clock c
-where k.id = l.id and l.execution in (select execution from messages)
-returning k.id`;
+),
+${name} as (
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
+  from locked l, clock c
+  where k.id = l.id and l.execution in (select execution from messages)
+  returning k.id
+)`;
 
 /**
  * The counterpart of `notifyWaiters` for an event that was kept in a transaction of the caller: called after its commit, for
@@ -150,12 +152,13 @@ returning k.id`;
 export const deliverKept: Statement = {
   name: 'workflow_deliver_kept',
   text: (t) => `
-with ${CLOCK('$1')},${DELIVERY(t, 'm.id = $2::uuid')}`,
+with ${CLOCK('$1')},${DELIVERY(t, 'm.id = $2::uuid', 'delivered')}
+select id from delivered`,
 };
 
 /**
  * Deletes kept events that nobody may be given any more, and delivers those that their sender could not: the process died
- * between the caller's commit and `deliverKept`.
+ * between the caller's commit and `deliverKept`. Also tells whether something is owed after an end (see settle.ts).
  */
 export const expire: Statement = {
   name: 'workflow_expire',
@@ -163,7 +166,9 @@ export const expire: Statement = {
 with ${CLOCK('$1')},
 expired as (
   delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now
-),${DELIVERY(t, 'true')}`,
+),${DELIVERY(t, 'true', 'delivered')}
+select exists (select from delivered) as delivered,
+       exists (select from ${t.run} r where r.unreported) or exists (select from ${t.run} r where r.uncascaded) as owed`,
 };
 
 /** Who waits for an event. */

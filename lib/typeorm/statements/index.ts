@@ -6,3 +6,4 @@ export * from './load.js';
 export * from './run.js';
 export * from './trigger.js';
 export * from './worker.js';
+export * from './settle.js';

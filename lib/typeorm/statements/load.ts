@@ -3,7 +3,8 @@ import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 /** The columns of a union are named by its first part. */
 const NO_STEP = `null::text as key, null::text as name, null::text as kind, null::text as state, null::int as position,
   null::text as value, null::text as failure, null::int as attempts, null::float8 as asked_at, null::float8 as finished_at,
-  null::float8 as wake_at, null::text as event, null::uuid as event_id, null::boolean as dispatched, null::text as digest`;
+  null::float8 as wake_at, null::text as event, null::uuid as event_id, null::boolean as dispatched, null::text as digest,
+  null::text as request`;
 
 /**
  * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with
@@ -21,9 +22,10 @@ leased as materialized (
   join ${t.task} k on k.id = i.task_id and k.fence = i.fence
   join ${t.run} r on r.id = k.execution and r.status = 'active'
 )
-select 'run' as tag, l.request,
+select 'run' as tag, l.request as item,
        json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
          'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
+         'depth', r.depth, 'child', r.parent_id is not null,
          'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
        r.payload as data, ${NO_STEP}
 from leased l join ${t.run} r on r.id = l.execution, clock c
@@ -33,7 +35,7 @@ from leased l join ${t.step} s on s.execution = l.execution
 where case when s.state = 'journaled' then s.position > l.position else l.kind = 'advance' or s.key = l.step_key end
 union all
 select 'message', l.request,
-       json_build_object('id', m.id, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
+       json_build_object('id', m.id, 'kind', m.kind, 'key', m.key, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
        m.data, ${NO_STEP}
 from leased l join ${t.message} m on m.execution = l.execution
 where l.kind = 'advance'`,

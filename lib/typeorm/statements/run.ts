@@ -1,3 +1,4 @@
+import type { Tables } from '../tables.js';
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
 /**
@@ -10,7 +11,7 @@ const STATUS = `case when r.status <> 'active' then r.status
   else 'waiting' end`;
 
 const RECORD = (t: { task: string; run: string }): string => `
-select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt,
+select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth, r.parent_id is not null as child,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at, ${toMs('r.finished_at')} as finished_at,
        r.result, r.error, ${STATUS} as status, k.stuck
 from ${t.run} r
@@ -57,21 +58,13 @@ order by s.position nulls last, s.asked_at, s.key`,
 };
 
 /**
- * Ends active runs as cancelled, without their lease: all their tasks are locked in order of id and deleted, so every other
- * writer finds its fence gone. A run that ends while this waits for the lock has no task left and stays as it ended.
+ * Ends the active runs of `target` as cancelled, without their lease: all their tasks are locked in order of id and deleted,
+ * so every other writer finds its fence gone. A run that ends while this waits for the lock has no task left and stays as it
+ * ended.
  */
-export const cancelRuns: Statement = {
-  name: 'workflow_cancel_runs',
-  text: (t) => `
+const CANCEL = (t: Tables, target: string, having = ''): string => `
 with ${CLOCK('$1')},
-target as materialized (
-  select r.id from ${t.run} r
-  where r.status = 'active' and r.is_current
-    and ($2::text[] is null or r.run_id = any($2))
-    and ($3::text is null or r.workflow = $3)
-    and ($4::text is null or (r.labels @> array[$4::text] and r.labels <> '{}'))
-    and ($5::float8 is null or r.created_at >= to_timestamp($5 / 1000.0))
-    and ($6::float8 is null or r.created_at < to_timestamp($6 / 1000.0))
+target as materialized (${target}
 ),
 locked as materialized (
   select k.id, k.execution, k.step_key, k.lease_owner, k.fence
@@ -83,8 +76,7 @@ chosen as materialized (
   select l.execution
   from locked l
   group by l.execution
-  having bool_or(l.step_key = '')
-    and ($7::text is null or $7 = case when count(l.lease_owner) > 0 then 'running' when max(l.fence) = 0 then 'pending' else 'waiting' end)
+  having bool_or(l.step_key = '')${having}
 ),
 gone as (
   delete from ${t.task} k using chosen c where k.execution = c.execution
@@ -93,8 +85,37 @@ inbox as (
   delete from ${t.message} m using chosen c where m.execution = c.execution
 )
 update ${t.run} r
-set status = 'cancelled', finished_at = c.now
+set status = 'cancelled', finished_at = c.now, uncascaded = true, unreported = r.parent_id is not null
 from chosen x, clock c
 where r.id = x.execution
-returning r.id as execution, r.run_id`,
+returning r.id as execution, r.run_id`;
+
+export const cancelRuns: Statement = {
+  name: 'workflow_cancel_runs',
+  text: (t) =>
+    CANCEL(
+      t,
+      `
+  select r.id from ${t.run} r
+  where r.status = 'active' and r.is_current
+    and ($2::text[] is null or r.run_id = any($2))
+    and ($3::text is null or r.workflow = $3)
+    and ($4::text is null or (r.labels @> array[$4::text] and r.labels <> '{}'))
+    and ($5::float8 is null or r.created_at >= to_timestamp($5 / 1000.0))
+    and ($6::float8 is null or r.created_at < to_timestamp($6 / 1000.0))`,
+      `
+    and ($7::text is null or $7 = case when count(l.lease_owner) > 0 then 'running' when max(l.fence) = 0 then 'pending' else 'waiting' end)`,
+    ),
+};
+
+/** Cancels the children of cancelled runs, one generation: what it cancels owes the same to its own children. */
+export const cancelChildren: Statement = {
+  name: 'workflow_cancel_children',
+  text: (t) =>
+    CANCEL(
+      t,
+      `
+  select r.id from ${t.run} p join ${t.run} r on r.parent_id = p.id
+  where p.uncascaded and r.status = 'active' and r.cascades`,
+    ),
 };

@@ -27,4 +27,10 @@ export const IMPATIENT_CLOCK = (parameter: string, patience = `'500ms'`): string
 export const STEP_COLUMNS = `
   s.key, s.name, s.kind, s.state, s.position, s.value, s.failure, s.attempts,
   ${toMs('s.asked_at')} as asked_at, ${toMs('s.finished_at')} as finished_at, ${toMs('s.wake_at')} as wake_at,
-  s.event, s.event_id, s.dispatched, s.digest`;
+  s.event, s.event_id, s.dispatched, s.digest, s.request`;
+
+/**
+ * Tasks of external calls stand in a queue beside that of their workflow: they are made by the engine, have places of their
+ * own, and full places must not make a claim step over them. No workflow's name may end so.
+ */
+export const callQueue = (workflow: string): string => `${workflow} || '@call'`;

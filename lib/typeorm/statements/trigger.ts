@@ -5,6 +5,8 @@ import { CLOCK, IMPATIENT_CLOCK, toMs, toTime, type Statement } from './statemen
  * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
  * $12: all or none; a run that exists with another workflow or payload keeps all the others out. These belong to one caller,
  * and may be in his transaction: they wait for whoever is inserting one of the ids. Those of many callers do not.
+ * A child is inserted only while its parent is active, whose advance task is locked for that: a cancel that comes first has
+ * deleted the task, one that comes later finds the child.
  */
 export const trigger: Statement = {
   name: 'workflow_trigger',
@@ -12,8 +14,15 @@ export const trigger: Statement = {
 with ${IMPATIENT_CLOCK('$1', `case when $12::boolean then current_setting('lock_timeout') else '500ms' end`)},
 input as (
   select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[])
-    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner)
+                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[], $13::bigint[], $14::text[], $15::smallint[], $16::boolean[])
+    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner, parent_id, parent_key, depth, cascades)
+),
+parents as materialized (
+  select k.execution
+  from ${t.task} k
+  where (select c.now is not null from clock c) and k.execution = any($13::bigint[]) and k.step_key = ''
+  order by k.id
+  for share
 ),
 refused as materialized (
   select from input i join ${t.run} r on r.run_id = i.run_id and r.is_current
@@ -21,10 +30,11 @@ refused as materialized (
   limit 1
 ),
 runs as (
-  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at)
-  select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms'
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades)
+  select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms',
+         i.parent_id, i.parent_key, coalesce(i.depth, 0), coalesce(i.cascades, true)
   from input i, clock c
-  where not exists (select from refused)
+  where not exists (select from refused) and (i.parent_id is null or i.parent_id in (select execution from parents))
   order by i.run_id
   on conflict (run_id) where is_current do nothing
   returning id, trigger_id, deadline_at
@@ -45,7 +55,8 @@ export const existingRuns: Statement = {
   name: 'workflow_existing_runs',
   text: (t) => `
 with ${CLOCK('$1')}
-select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt,
+select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth,
+       r.parent_id is not null as child,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at,
        k.id as task_id, k.lease_owner, k.fence, ${toMs('c.now')} as now
 from ${t.run} r left join ${t.task} k on k.execution = r.id and k.step_key = '', clock c

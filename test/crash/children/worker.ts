@@ -90,6 +90,9 @@ function all(name: string): Type<WorkflowHandler<any, any>> {
         const paid = await ctx.waitForEvent('payment', Paid(ctx.runId));
         return steps.last(paid.data.amount);
       }
+      if (variant === 'part') return steps.last(7);
+      if (variant === 'invokes')
+        return steps.one(await ctx.invoke('part', Everything, { variant: 'part' as const }));
       const two = await steps.two(await steps.one(0));
       const [left, right] = await Promise.all([steps.left(two), steps.right(two)]);
       const flaky = await steps.flaky(left + right);

@@ -1,0 +1,53 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { RunStore } from '../ports/index.js';
+import { Leases } from './leases.js';
+import { Signals } from './signals.js';
+import { StepRunner } from './step-runner.js';
+
+/**
+ * Pays what is owed after runs have ended: parents hear of their children, children of cancelled runs are cancelled. Called
+ * right after an end that owes something; what a process leaves undone when it dies, the rounds of the others find.
+ */
+@Injectable()
+export class Aftermath {
+  readonly #logger = new Logger('Workflow');
+  #running: Promise<void> | undefined;
+  #again = false;
+
+  constructor(
+    private readonly store: RunStore,
+    private readonly steps: StepRunner,
+    private readonly signals: Signals,
+    leases: Leases,
+  ) {
+    leases.onOwed = () => this.settle();
+  }
+
+  /** One pass at a time; what is owed since it began gets another. */
+  settle(): void {
+    this.#again = true;
+    this.#running ??= this.#passes().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when no pass is under way. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  async #passes(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      try {
+        const { reported, cancelled } = await this.store.settle();
+        for (const execution of cancelled) this.steps.abort(execution, new Error('The run was cancelled'));
+        if (reported > 0) this.signals.announceDue();
+        if (cancelled.length > 0) this.signals.announceEnded();
+      } catch (error) {
+        // the marks are still there: the next round finds them
+        this.#logger.warn(`Telling of ended runs failed, trying on: ${(error as Error).message}`);
+      }
+    }
+  }
+}

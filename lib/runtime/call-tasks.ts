@@ -1,0 +1,9 @@
+import type { Task } from '../ports/index.js';
+
+/** Makes the external calls of runs: tasks that no code of the application is called for. */
+export abstract class CallTasks {
+  /** calls that this process makes at a time */
+  abstract readonly limit: number;
+  /** Makes the call of this leased task and stores its answer. Never throws; a lease that is not used up is given back. */
+  abstract execute(task: Task): Promise<void>;
+}
