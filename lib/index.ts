@@ -39,6 +39,7 @@ export {
   type TriggerItem,
   type Waiter,
 } from './client/index.js';
+export { CallError, type CallResponse } from './engine/call.js';
 export type { Duration } from './engine/duration.js';
 export {
   ChildFailedError,
@@ -71,6 +72,7 @@ export { workflowMigrations } from './typeorm/migrations/index.js';
 export type { WorkflowModuleAsyncOptions, WorkflowOptionsFactory } from './workflow.async-options.js';
 export { WorkflowModule } from './workflow.module.js';
 export type {
+  WorkflowCallOptions,
   WorkflowDatabase,
   WorkflowHttpOptions,
   WorkflowModuleExtras,

@@ -1,8 +1,10 @@
+import { MAX_CALL_MS } from './engine/call.js';
 import { parseDuration, type Duration } from './engine/duration.js';
 import { resolveRetry } from './engine/retry.js';
 import { WorkflowError } from './errors/index.js';
+import { AddressGuard } from './http/index.js';
 import { RuntimeConfig } from './runtime/config.js';
-import type { WorkflowModuleOptions } from './workflow.options.js';
+import type { WorkflowCallOptions, WorkflowModuleOptions } from './workflow.options.js';
 
 /** The one set of defaults. Durations in ms here. */
 const DEFAULTS = {
@@ -13,6 +15,8 @@ const DEFAULTS = {
   shutdownGraceMs: 20_000,
   stepsPerCall: 1,
   maxPayloadBytes: 1024 * 1024,
+  callConcurrency: 500,
+  callTimeoutMs: 120_000,
   maxSteps: 10_000,
   activationTimeoutMs: 30_000,
   parkLimit: 1000,
@@ -43,6 +47,7 @@ export function resolveConfig(
       'at least three heartbeats: one late beat must not cost the leases',
     );
   }
+  const maxPayloadBytes = count(options.maxPayloadBytes, DEFAULTS.maxPayloadBytes, 'maxPayloadBytes');
   return {
     worker: options.worker !== false,
     concurrency: count(worker.concurrency, DEFAULTS.concurrency, 'worker.concurrency'),
@@ -52,13 +57,28 @@ export function resolveConfig(
     shutdownGraceMs: duration(worker.shutdownGrace, DEFAULTS.shutdownGraceMs, 'worker.shutdownGrace', 0),
     steps,
     stepsPerCall: count(http.stepsPerCall, DEFAULTS.stepsPerCall, 'http.stepsPerCall'),
-    maxPayloadBytes: count(options.maxPayloadBytes, DEFAULTS.maxPayloadBytes, 'maxPayloadBytes'),
+    maxPayloadBytes,
+    calls: callConfig(http.calls, maxPayloadBytes),
     maxSteps: count(options.maxSteps, DEFAULTS.maxSteps, 'maxSteps'),
     activationTimeoutMs: DEFAULTS.activationTimeoutMs,
     parkLimit: DEFAULTS.parkLimit,
     maxLosses: DEFAULTS.maxLosses,
     announceMs: DEFAULTS.announceMs,
     ...overrides,
+  };
+}
+
+function callConfig(given: WorkflowCallOptions | undefined, maxPayloadBytes: number): RuntimeConfig['calls'] {
+  const calls = given ?? {};
+  if (typeof calls !== 'object' || calls === null) refuse('http.calls', calls, 'an object');
+  // checks the addresses: the process must not first find out when it makes a call
+  void new AddressGuard(calls);
+  const timeoutMs = duration(calls.timeout, DEFAULTS.callTimeoutMs, 'http.calls.timeout');
+  if (timeoutMs > MAX_CALL_MS) refuse('http.calls.timeout', calls.timeout, 'at most 12h');
+  return {
+    timeoutMs,
+    maxResponseBytes: count(calls.maxResponseBytes, maxPayloadBytes, 'http.calls.maxResponseBytes'),
+    concurrency: count(calls.concurrency, DEFAULTS.callConcurrency, 'http.calls.concurrency'),
   };
 }
 

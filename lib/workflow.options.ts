@@ -26,6 +26,23 @@ export interface WorkflowHttpOptions {
   nextSigningKey?: string;
   /** how many steps one call may execute before it replies @default 1 */
   stepsPerCall?: number;
+  /** external calls, `ctx.call` */
+  calls?: WorkflowCallOptions;
+}
+
+/** What external calls (`ctx.call`) may do. */
+export interface WorkflowCallOptions {
+  /** addresses that are never called, as CIDRs such as `'203.0.113.0/24'`: besides what is denied by default, and whatever `allow` says */
+  deny?: string[];
+  /** CIDRs or host names that are called although they are denied by default: loopback, private, link-local, shared, reserved and
+   * multicast addresses, and everything else that is not public */
+  allow?: string[];
+  /** limit of one response body, decompressed, in bytes @default that of `maxPayloadBytes` */
+  maxResponseBytes?: number;
+  /** how many calls this process makes at a time, besides `worker.concurrency` @default 500 */
+  concurrency?: number;
+  /** limit of one attempt of a call that does not say its own; at most 12 h @default '2m' */
+  timeout?: Duration;
 }
 
 export interface WorkflowWorkerOptions {

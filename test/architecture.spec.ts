@@ -37,7 +37,9 @@ const TABLE: Readonly<Record<string, Row>> = {
     may: ['ports', 'registry', 'authoring', 'engine', 'errors', 'codec', ...NEST, 'node:*'],
     types: TRANSACTION,
   },
-  http: { may: ['ports', 'errors', 'engine', 'workflow.options', ...NEST, 'jose', 'undici', 'node:*'] },
+  http: {
+    may: ['ports', 'errors', 'engine', 'workflow.options', ...NEST, 'jose', 'undici', 'ipaddr.js', 'node:*'],
+  },
   typeorm: {
     may: ['ports', 'engine', 'errors', 'workflow.options', 'typeorm', 'pg', '@electric-sql/pglite', 'node:*'],
   },

@@ -156,6 +156,11 @@ describe('the options table of the README', () => {
       shutdownGraceMs: ms('worker.shutdownGrace'),
       stepsPerCall: literal('http.stepsPerCall'),
       maxPayloadBytes: literal('maxPayloadBytes'),
+      calls: {
+        timeoutMs: ms('http.calls.timeout'),
+        maxResponseBytes: literal('maxPayloadBytes'),
+        concurrency: literal('http.calls.concurrency'),
+      },
       maxSteps: literal('maxSteps'),
     });
     expect(literal('steps.retries')).toBe(DEFAULT_RETRY.retries);
@@ -185,11 +190,12 @@ function declared(): Map<string, string | undefined> {
     for (const member of interfaces.get(name)!.members) {
       const own = prefix + member.name!.getText();
       const tag = ts.getJSDocTags(member).find(({ tagName }) => tagName.text === 'default');
-      if (own !== 'http' && own !== 'steps') found.set(own, ts.getTextOfJSDocComment(tag?.comment));
+      if (!['http', 'http.calls', 'steps'].includes(own)) found.set(own, ts.getTextOfJSDocComment(tag?.comment));
     }
   };
   collect('WorkflowModuleOptions', '');
   collect('WorkflowHttpOptions', 'http.');
+  collect('WorkflowCallOptions', 'http.calls.');
   collect('WorkflowWorkerOptions', 'worker.');
   collect('WorkflowModuleExtras', '');
   // `steps` is RetryOptions and a timeout

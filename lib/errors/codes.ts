@@ -57,6 +57,28 @@ export const WORKFLOW_ERRORS = {
     remedy:
       'Raise `timeout` of the step, or make it faster; pass `currentStep().signal` on so that it stops in time.',
   },
+  WF_CALL_DENIED: {
+    status: 403,
+    remedy: 'Call another address, or list this one in `http.calls.allow` if it may be reached.',
+  },
+  WF_CALL_FAILED: {
+    status: 502,
+    remedy:
+      'The `cause` tells what the connection ended with; see to the other side, or give the call more retries.',
+  },
+  WF_CALL_TIMEOUT: {
+    status: 504,
+    remedy: 'Raise `timeout` of the call (12 h at most), or see to the other side.',
+  },
+  WF_CALL_TOO_LARGE: {
+    status: 502,
+    remedy: 'Ask for less, or raise `http.calls.maxResponseBytes`.',
+  },
+  WF_CALL_STATUS: {
+    status: 502,
+    remedy:
+      'Leave `throwOnError` out to get the response as a value, or see to the request; `failure.data` has the status and body.',
+  },
   WF_MAX_STEPS: { status: 500, remedy: 'Look for an endless loop in `run`, or raise `maxSteps`.' },
   WF_NON_DETERMINISM: {
     status: 500,

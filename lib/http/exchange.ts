@@ -99,7 +99,7 @@ export function exchange(dispatcher: Dispatcher, request: ExchangeRequest): Prom
 }
 
 /** Node hides the reasons of a connection that was tried at several addresses in an AggregateError without a message. */
-function reasonOf(error: Error): string {
+export function reasonOf(error: Error): string {
   const { code } = error as NodeJS.ErrnoException;
   const text =
     error.message || (error instanceof AggregateError ? error.errors.map(String).join('; ') : error.name);

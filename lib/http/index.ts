@@ -9,3 +9,5 @@ export { OwnAddress, type ListeningAddress } from './own-address.js';
 export { CONTENT_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION, SIGNATURE_HEADER } from './protocol.js';
 export { MessageSigner, MessageVerifier, type MessageKind } from './signature.js';
 export { createSigningKeys, SigningKeys, type SigningKeyOptions } from './signing-keys.js';
+export { AddressGuard, type AddressRules, type Lookup } from './call-address.js';
+export { CallClient, type CallClientOptions } from './call-client.js';

@@ -5,3 +5,4 @@ export * from './probe.js';
 export * from './store.js';
 export * from './effects.js';
 export * from './signal-channel.js';
+export * from './calls.js';

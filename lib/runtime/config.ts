@@ -12,6 +12,12 @@ export abstract class RuntimeConfig {
   abstract readonly steps: StepOptions;
   abstract readonly stepsPerCall: number;
   abstract readonly maxPayloadBytes: number;
+  /** external calls: limit of one attempt, of a response body, and how many at a time */
+  abstract readonly calls: {
+    readonly timeoutMs: number;
+    readonly maxResponseBytes: number;
+    readonly concurrency: number;
+  };
   abstract readonly maxSteps: number;
   /** how long the code may await something that is not durable before the run fails as WF_NO_PROGRESS */
   abstract readonly activationTimeoutMs: number;

@@ -62,6 +62,37 @@ const BAD: [string, object, string, string][] = [
     'WF_INVALID_DURATION',
     '"-1s" is not a duration',
   ],
+  [
+    'http.calls',
+    { http: { calls: 'none' } },
+    'WF_INVALID_OPTIONS',
+    '`http.calls` is "none"; it must be an object',
+  ],
+  [
+    'http.calls.deny',
+    { http: { calls: { deny: ['10.0.0.0/33'] } } },
+    'WF_INVALID_OPTIONS',
+    '"10.0.0.0/33", which is not a CIDR',
+  ],
+  [
+    'http.calls.allow',
+    { http: { calls: { allow: 'localhost' } } },
+    'WF_INVALID_OPTIONS',
+    'not a list of texts',
+  ],
+  ['http.calls.timeout', { http: { calls: { timeout: '13h' } } }, 'WF_INVALID_OPTIONS', 'at most 12h'],
+  [
+    'http.calls.concurrency',
+    { http: { calls: { concurrency: 0 } } },
+    'WF_INVALID_OPTIONS',
+    'a whole number above zero',
+  ],
+  [
+    'http.calls.maxResponseBytes',
+    { http: { calls: { maxResponseBytes: -1 } } },
+    'WF_INVALID_OPTIONS',
+    '`http.calls.maxResponseBytes` is -1',
+  ],
   ['http.stepsPerCall', { http: { stepsPerCall: 1.5 } }, 'WF_INVALID_OPTIONS', '`http.stepsPerCall` is 1.5'],
   [
     'http.url',
