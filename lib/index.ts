@@ -4,6 +4,7 @@ export {
   defineEvent,
   FailureContext,
   OnFailure,
+  Schedule,
   Step,
   StepContext,
   Workflow,
@@ -19,6 +20,10 @@ export {
   type PayloadOf,
   type ResultOf,
   type RunInfo,
+  type ScheduleOptions,
+  type SchedulePolicy,
+  type ScheduleSlot,
+  type ScheduleTimes,
   type StepOptions,
   type Stored,
   type TriggerOptions,
@@ -27,8 +32,10 @@ export {
 } from './authoring/index.js';
 export {
   WorkflowClient,
+  WorkflowSchedules,
   type ClientNotifyOptions,
   type ClientTriggerOptions,
+  type CreateSchedule,
   type JournalEntry,
   type ListQuery,
   type Run,
@@ -36,6 +43,9 @@ export {
   type RunHandle,
   type RunPage,
   type RunQuery,
+  type ScheduleInfo,
+  type SchedulePage,
+  type ScheduleQuery,
   type TriggerItem,
   type Waiter,
 } from './client/index.js';
@@ -56,6 +66,7 @@ export type { Failure } from './engine/failure.js';
 export type { StepKind } from './engine/journal.js';
 export type { RetryDelayFunction, RetryDelayText } from './engine/retry-delay.js';
 export type { RetryOptions, StorableRetryOptions } from './engine/retry.js';
+export type { CatchUp, Overlap } from './engine/schedule.js';
 export { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from './errors/index.js';
 export type { RunStatus } from './ports/index.js';
 export { WorkflowRegistry, type WorkflowDefinition } from './registry/index.js';
@@ -64,6 +75,7 @@ export {
   WORKFLOW_ENTITIES,
   WorkflowMessage,
   WorkflowRun,
+  WorkflowSchedule,
   WorkflowStep,
   WorkflowTask,
   WorkflowWorker,

@@ -19,13 +19,15 @@ import {
   OwnAddress,
   type CallbackTarget,
 } from './http/index.js';
-import { Clock } from './ports/index.js';
+import { Clock, type Transport } from './ports/index.js';
 import { RuntimeConfig } from './runtime/config.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
 import { LocalDeliveries } from './runtime/delivery-handlers.js';
 import { Leases } from './runtime/leases.js';
 import { RejectionGuard } from './runtime/rejection-guard.js';
+import { DeclaredSchedules } from './runtime/declared-schedules.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
+import { ScheduleRunner } from './runtime/schedules.js';
 import { Signals } from './runtime/signals.js';
 import { within } from './runtime/within.js';
 import { Database } from './typeorm/database.js';
@@ -55,6 +57,8 @@ export class WorkflowLifecycle
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Inject(ApplicationConfig) private readonly application: ApplicationConfig,
     private readonly scheduler: WorkflowScheduler,
+    private readonly declared: DeclaredSchedules,
+    private readonly schedules: ScheduleRunner,
     private readonly executor: DeliveryExecutor,
     private readonly local: LocalDeliveries,
     private readonly leases: Leases,
@@ -66,10 +70,12 @@ export class WorkflowLifecycle
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    if (this.config.worker) this.declared.check();
     this.#uninstall = RejectionGuard.install();
     await this.leases.start();
     await this.signals.start();
     if (!this.config.worker) return;
+    await this.declared.write();
     if (this.options.transport === 'in-process') this.#startInProcess();
     else this.#choosing = this.#choose();
   }
@@ -78,6 +84,7 @@ export class WorkflowLifecycle
   onModuleDestroy(): void {
     this.#stopped = true;
     this.#callOff();
+    void this.schedules.stop();
     this.scheduler.stop();
   }
 
@@ -100,14 +107,21 @@ export class WorkflowLifecycle
   async #drain(): Promise<void> {
     const started = this.clock.elapsed();
     const grace = this.config.shutdownGraceMs;
+    await within(this.clock, LAST_CLAIM_MS, this.schedules.stop());
     await within(this.clock, grace, this.scheduler.idle());
     await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
     // a claim on its way may still bring tasks to give back; a database that is away may keep it for ever
     await within(this.clock, LAST_CLAIM_MS, this.scheduler.quiet());
   }
 
+  #start(transport: Transport): void {
+    if (this.#stopped) return;
+    this.scheduler.start(transport);
+    this.schedules.start();
+  }
+
   #startInProcess(): void {
-    if (!this.#stopped) this.scheduler.start(new InProcessTransport(this.local));
+    this.#start(new InProcessTransport(this.local));
   }
 
   async #choose(): Promise<void> {
@@ -135,7 +149,7 @@ export class WorkflowLifecycle
     while (!this.#stopped) {
       try {
         await transport.ping();
-        if (!this.#stopped) this.scheduler.start(transport);
+        this.#start(transport);
         return;
       } catch (error) {
         this.#logger.error(`Nothing is claimed: ${(error as Error).message}`);
@@ -152,7 +166,7 @@ export class WorkflowLifecycle
     });
     try {
       await transport.ping();
-      if (!this.#stopped) this.scheduler.start(transport);
+      this.#start(transport);
       return true;
     } catch (error) {
       const said = WorkflowError.is(error) ? error.message : String(error);

@@ -9,7 +9,7 @@ import {
 import { DiscoveryModule } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { WorkflowCommands, ResultWaiter, WorkflowClient } from './client/index.js';
+import { WorkflowCommands, ResultWaiter, WorkflowClient, WorkflowSchedules } from './client/index.js';
 import { DevalueCodec } from './codec/devalue.codec.js';
 import {
   applyCallbackMiddleware,
@@ -22,19 +22,30 @@ import {
   OwnAddress,
   SigningKeys,
 } from './http/index.js';
-import { Clock, Codec, RunEffects, RunIntake, RunStore, SignalChannel } from './ports/index.js';
+import {
+  Clock,
+  Codec,
+  RunEffects,
+  RunIntake,
+  RunStore,
+  ScheduleStore,
+  SignalChannel,
+} from './ports/index.js';
 import { WorkflowExplorer, WorkflowRegistry } from './registry/index.js';
 import { ActivationCache } from './runtime/activation-cache.js';
 import { ActivationFactory } from './runtime/activation-factory.js';
 import { Aftermath } from './runtime/aftermath.js';
 import { Capacity } from './runtime/capacity.js';
 import { RuntimeConfig } from './runtime/config.js';
+import { DeclaredSchedules } from './runtime/declared-schedules.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
 import { LocalDeliveries, RemoteDeliveries } from './runtime/delivery-handlers.js';
 import { TaskIntake } from './runtime/intake.js';
 import { JournalWriter } from './runtime/journal-writer.js';
 import { Leases } from './runtime/leases.js';
+import { ScheduledRuns } from './runtime/scheduled-runs.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
+import { ScheduleRunner } from './runtime/schedules.js';
 import { RunDeliveries } from './runtime/run-deliveries.js';
 import { Signals } from './runtime/signals.js';
 import { StepDeliveries } from './runtime/step-deliveries.js';
@@ -42,6 +53,8 @@ import { StepRunner } from './runtime/step-runner.js';
 import { SystemClock } from './runtime/system-clock.js';
 import { Database } from './typeorm/database.js';
 import { PgSignalChannel } from './typeorm/pg-signal-channel.js';
+import { TypeOrmScheduleStore } from './typeorm/schedule.store.js';
+import { StatementSender } from './typeorm/statement-sender.js';
 import { tablesOf } from './typeorm/tables.js';
 import { TypeOrmRunStore } from './typeorm/typeorm.store.js';
 import { resolveConfig } from './workflow.config.js';
@@ -103,6 +116,15 @@ const PROVIDERS: Provider[] = [
       new TypeOrmRunStore(database, tablesOf(schemaOf(database.source)), clock),
   },
   {
+    provide: ScheduleStore,
+    inject: [Database, Clock, RunStore],
+    useFactory: (database: Database, clock: Clock, runs: RunStore) =>
+      new TypeOrmScheduleStore(
+        new StatementSender(database, tablesOf(schemaOf(database.source)), clock),
+        runs,
+      ),
+  },
+  {
     provide: SignalChannel,
     inject: [Database],
     useFactory: (database: Database) => new PgSignalChannel(database, schemaOf(database.source)),
@@ -126,7 +148,11 @@ const PROVIDERS: Provider[] = [
   LocalDeliveries,
   RemoteDeliveries,
   WorkflowScheduler,
+  DeclaredSchedules,
+  ScheduledRuns,
+  ScheduleRunner,
   ResultWaiter,
+  WorkflowSchedules,
   WorkflowClient,
   {
     provide: SigningKeys,
@@ -157,7 +183,12 @@ const PROVIDERS: Provider[] = [
   WorkflowLifecycle,
 ];
 
-const EXPORTS: NonNullable<DynamicModule['exports']> = [WorkflowClient, WorkflowScheduler, WorkflowRegistry];
+const EXPORTS: NonNullable<DynamicModule['exports']> = [
+  WorkflowClient,
+  WorkflowSchedules,
+  WorkflowScheduler,
+  WorkflowRegistry,
+];
 
 /**
  * Durable workflows in the application's own PostgreSQL. Finds every provider marked @Workflow, mounts the callback

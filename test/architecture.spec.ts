@@ -25,7 +25,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   ports: { may: ['engine', 'errors'], types: TRANSACTION },
   codec: { may: ['ports', 'errors', 'engine', 'devalue', 'node:*'] },
   authoring: {
-    may: ['engine', 'errors', '@nestjs/common', 'reflect-metadata', 'node:async_hooks'],
+    may: ['engine', 'errors', '@nestjs/common', 'reflect-metadata', 'croner', 'node:async_hooks'],
     types: TRANSACTION,
   },
   registry: { may: ['authoring', 'engine', 'errors', ...NEST, 'node:*'] },

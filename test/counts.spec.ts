@@ -11,6 +11,7 @@ import {
   type WorkflowModuleOptions,
 } from 'nestjs-workflow';
 import { Clock, RunIntake, SignalChannel } from '../lib/ports/index.js';
+import { ScheduleRunner } from '../lib/runtime/schedules.js';
 import { Database } from '../lib/typeorm/database.js';
 import { EMBEDDED_DUMP } from '../lib/workflow.persistence.js';
 import { DATABASES, type TestDatabase } from './support/databases.js';
@@ -196,6 +197,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     if (options.transport === 'in-process') await app.init();
     else await app.listen(0, '127.0.0.1');
     await vi.waitFor(() => expect(app.get(WorkflowScheduler).running).toBe(true));
+    await app.get(ScheduleRunner).look();
     const counter = new Counter(app.get(Database), app.get(SignalChannel));
     await counter.settled();
     counter.take();
@@ -303,7 +305,9 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       workflow_claim: 60,
       workflow_beat: 20,
       workflow_sweep: 20,
-      workflow_expire: 20,
+      // every 30 s a look for schedules takes the place of one
+      workflow_expire: 18,
+      workflow_due_schedules: 2,
     });
   });
 });

@@ -3,5 +3,7 @@ export * from './current-step.js';
 export * from './decorators.js';
 export * from './durable-context.js';
 export * from './event.js';
+export * from './schedule.js';
 export * from './session.js';
+export * from './timetable.js';
 export * from './types.js';

@@ -1,4 +1,6 @@
 export * from './commands.js';
 export * from './result-waiter.js';
+export * from './schedule.types.js';
+export * from './schedules.js';
 export * from './types.js';
 export * from './workflow.client.js';

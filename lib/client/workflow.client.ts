@@ -3,7 +3,6 @@ import type { EntityManager } from 'typeorm';
 import {
   checkName,
   eventId,
-  runScope,
   workflowOptionsOf,
   type Args,
   type EventRef,
@@ -27,6 +26,8 @@ import {
 import { WorkflowCommands } from './commands.js';
 import { ResultWaiter } from './result-waiter.js';
 import { toEntry, toRun } from './run-view.js';
+import { WorkflowSchedules } from './schedules.js';
+import { refuseInRun } from './side-effects.js';
 import type {
   ClientNotifyOptions,
   ClientTriggerOptions,
@@ -52,6 +53,8 @@ export class WorkflowClient {
     @Inject(RunIntake) private readonly intake: RunIntake,
     @Inject(ResultWaiter) private readonly waiter: ResultWaiter,
     @Inject(Codec) private readonly codec: Codec,
+    /** runs that are started by time: create, get, list, pause, resume, trigger, delete */
+    @Inject(WorkflowSchedules) readonly schedules: WorkflowSchedules,
   ) {}
 
   /**
@@ -194,16 +197,6 @@ export class WorkflowClient {
 
 const notFound = (runId: string): WorkflowError =>
   new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId}`);
-
-function refuseInRun(call: string): void {
-  const scope = runScope.getStore();
-  if (!scope || scope.step) return;
-  const { runId, workflow } = scope.session.info;
-  throw new WorkflowError(
-    'WF_SIDE_EFFECT_IN_RUN',
-    `client.${call} is called in run of workflow "${workflow}" (${runId}), where each replay would repeat it`,
-  );
-}
 
 const STATUSES: readonly RunStatus[] = ['pending', 'running', 'waiting', 'completed', 'failed', 'cancelled'];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseDuration, type Duration } from './duration.js';
+import { formatDuration, parseDuration, type Duration } from './duration.js';
 
 describe('parseDuration', () => {
   it.each([
@@ -29,5 +29,20 @@ describe('parseDuration', () => {
     expect(() => parseDuration(text as Duration)).toThrowError(
       `${JSON.stringify(text) ?? 'undefined'} is not a duration. Write a number and a unit`,
     );
+  });
+});
+
+describe('formatDuration', () => {
+  it.each([
+    [0, '0w'],
+    [1, '1ms'],
+    [1500, '1500ms'],
+    [90_000, '90s'],
+    [5_400_000, '90m'],
+    [86_400_000, '1d'],
+    [604_800_000, '1w'],
+  ] as const)('%i ms is %s, and comes back', (ms, text) => {
+    expect(formatDuration(ms)).toBe(text);
+    expect(parseDuration(formatDuration(ms))).toBe(ms);
   });
 });

@@ -28,3 +28,10 @@ export function parseDuration(text: Duration): number {
     );
   return ms;
 }
+
+/** In the largest unit that divides it: what `parseDuration` makes the same of. */
+export function formatDuration(ms: number): Duration {
+  const units = Object.entries(UNIT_MS).toReversed();
+  const [unit, unitMs] = units.find(([, size]) => ms % size === 0)!;
+  return `${ms / unitMs}${unit as 's'}`;
+}

@@ -21,6 +21,11 @@ export const WORKFLOW_ERRORS = {
     status: 400,
     remedy: "Write a number and a unit, such as '30s', '5m', '2h', '7d'; units are ms, s, m, h, d, w.",
   },
+  WF_INVALID_SCHEDULE: {
+    status: 400,
+    remedy:
+      "Give `cron` (five or six fields) with an IANA `timezone`, or `every` of at least '1s'; see docs/schedules.md.",
+  },
   WF_INVALID_ARGUMENT: { status: 400, remedy: 'Correct the argument.' },
   WF_NOT_SERIALIZABLE: {
     status: 400,
@@ -41,6 +46,11 @@ export const WORKFLOW_ERRORS = {
     status: 422,
     remedy: 'A workflow that invokes itself needs an end; for endless loops use one run that goes on.',
   },
+  WF_SCHEDULE_NOT_FOUND: {
+    status: 404,
+    remedy: 'Check the id; `client.schedules.list()` shows the schedules that exist.',
+  },
+  WF_SCHEDULE_EXISTS: { status: 409, remedy: 'Use another id, or change the @Schedule in the code.' },
   WF_RUN_FAILED: { status: 500, remedy: 'The `cause` and `client.journal(runId)` tell which step failed.' },
   WF_RUN_CANCELLED: { status: 409, remedy: 'The run was cancelled; trigger a new one.' },
   WF_RUN_TIMEOUT: { status: 504, remedy: 'Raise `timeout` of @Workflow, or make the steps faster.' },

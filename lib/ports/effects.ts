@@ -42,6 +42,8 @@ export abstract class RunIntake {
   abstract announceDue(): void;
   /** Runs have ended: those who await a result here and elsewhere look at once. */
   abstract announceEnded(): void;
+  /** A schedule has another next time: workers here and elsewhere look at once. */
+  abstract announceSchedules(): void;
   /** Called when runs may have ended, here or elsewhere; returns how to stop listening. */
   abstract onEnded(listener: () => void): () => void;
   /** These executions have ended from outside: what executes for them here is aborted. */

@@ -1,5 +1,8 @@
-/** What is said between processes: `due` (tasks to claim) and `ended` (results to fetch). Hints only: polling stands behind both. */
-export type Signal = 'due' | 'ended';
+/**
+ * What is said between processes: `due` (tasks to claim), `ended` (results to fetch) and `schedules` (one has another next time).
+ * Hints only: polling stands behind each.
+ */
+export type Signal = 'due' | 'ended' | 'schedules';
 
 /** The way to other processes; the storage brings it. */
 export abstract class SignalChannel {

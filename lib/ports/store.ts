@@ -197,9 +197,9 @@ export type StoreFault =
 export abstract class RunStore {
   /**
    * Inserts runs and their tasks. A run id that exists is returned as it is, `created: false`; null stands for a child whose
-   * parent has ended, and for a run that was replaced meanwhile.
+   * parent has ended, and for a run that was replaced meanwhile. With a manager: in its transaction.
    */
-  abstract trigger(rows: readonly TriggerRow[]): Promise<(Triggered | null)[]>;
+  abstract trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]>;
   /**
    * The same for runs that belong together: when one of the ids exists with another workflow or payload, none is inserted, and
    * null stands for those that do not exist. With a manager: in the caller's transaction.
@@ -253,8 +253,11 @@ export abstract class RunStore {
   abstract collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean>;
   abstract waiters(event: string): Promise<WaiterRecord[]>;
 
-  /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. */
-  abstract cancel(filter: RunFilter): Promise<{ execution: string; runId: string }[]>;
+  /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. With a manager: in its transaction. */
+  abstract cancel(
+    filter: RunFilter,
+    manager?: EntityManager,
+  ): Promise<{ execution: string; runId: string }[]>;
   /**
    * Pays what is owed after ends: parents are told of their children, children of cancelled runs are cancelled. Several
    * statements, each whole in itself; whoever calls it next goes on where another stopped.

@@ -1,6 +1,14 @@
 import type { Type } from '@nestjs/common';
-import type { StepOptions, WorkflowHandler } from '../authoring/index.js';
+import type { ScheduleRules, StepOptions, WorkflowHandler } from '../authoring/index.js';
 import type { RetryOptions } from '../engine/retry.js';
+
+/** A schedule that stands on a workflow class. */
+export interface ScheduleDefinition extends ScheduleRules {
+  readonly id: string;
+  readonly workflow: string;
+  /** as it was given: a value, or a function that makes one of a time */
+  readonly payload: unknown;
+}
 
 /** A workflow that this process serves. */
 export interface WorkflowDefinition {
@@ -12,6 +20,7 @@ export interface WorkflowDefinition {
   readonly stepDefaults: StepOptions;
   readonly timeoutMs: number | null;
   readonly onFailure: string | null;
+  readonly schedules: readonly ScheduleDefinition[];
   /** the provider; a new one for each activation when it is request-scoped */
   instance(runId: string): Promise<WorkflowHandler<any, any>>;
 }

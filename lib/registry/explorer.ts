@@ -1,8 +1,14 @@
 import { Injectable, Scope, type OnModuleInit, type Type } from '@nestjs/common';
 import { ContextIdFactory, DiscoveryService, ModuleRef } from '@nestjs/core';
-import { onFailureMethodOf, workflowOptionsOf, type WorkflowHandler } from '../authoring/index.js';
+import {
+  onFailureMethodOf,
+  schedulesOf,
+  workflowOptionsOf,
+  type WorkflowHandler,
+} from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
 import { WorkflowError } from '../errors/index.js';
+import type { ScheduleDefinition } from './definition.js';
 import { WorkflowRegistry } from './registry.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -24,6 +30,12 @@ export class WorkflowExplorer implements OnModuleInit {
   private explore(wrapper: Wrapper): void {
     const type = this.typeOf(wrapper);
     const options = type && workflowOptionsOf(type);
+    if (type && !options && schedulesOf(type).length > 0) {
+      throw new WorkflowError(
+        'WF_INVALID_SCHEDULE',
+        `Class ${type.name} is marked @Schedule and not @Workflow`,
+      );
+    }
     if (!type || !options) return;
     if (typeof type.prototype?.run !== 'function') {
       throw new WorkflowError(
@@ -44,6 +56,7 @@ export class WorkflowExplorer implements OnModuleInit {
       stepDefaults: options.stepDefaults ?? {},
       timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
       onFailure: onFailureMethodOf(type.prototype as object) ?? null,
+      schedules: scheduleDefinitionsOf(type, options.name),
       instance: this.resolver(wrapper),
     });
   }
@@ -70,4 +83,13 @@ export class WorkflowExplorer implements OnModuleInit {
       });
     };
   }
+}
+
+/** The first one without a name has that of the workflow, further ones their number behind it. */
+function scheduleDefinitionsOf(type: object, workflow: string): ScheduleDefinition[] {
+  return schedulesOf(type).map(({ name, ...declared }, at) => ({
+    ...declared,
+    id: name ?? (at === 0 ? workflow : `${workflow}/${at + 1}`),
+    workflow,
+  }));
 }

@@ -1,3 +1,4 @@
 export * from './definition.js';
 export * from './explorer.js';
 export * from './registry.js';
+export * from './schedule-payload.js';

@@ -80,6 +80,9 @@ export class TaskIntake extends RunIntake {
   announceEnded(): void {
     this.signals.announceEnded();
   }
+  announceSchedules(): void {
+    this.signals.announceSchedules();
+  }
   onEnded(listener: () => void): () => void {
     return this.signals.on('ended', listener);
   }

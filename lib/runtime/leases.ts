@@ -35,6 +35,9 @@ export class Leases {
   #beating: Promise<void> = Promise.resolve();
   onFreed: () => void = () => {};
   onOwed: () => void = () => {};
+  /** Other upkeep of this process. True when it has sent something; the expiry then waits for the next round, so that an idle
+   * process sends as many statements with it as without. */
+  insteadOfExpiry: (() => Promise<boolean>) | undefined;
 
   constructor(
     private readonly store: RunStore,
@@ -147,6 +150,7 @@ export class Leases {
       if (this.clock.elapsed() - this.#lastSweep < this.config.leaseTimeoutMs / 4) return;
       this.#lastSweep = this.clock.elapsed();
       await this.sweep();
+      if (await this.insteadOfExpiry?.()) return;
       const { delivered, owed } = await this.store.expire();
       if (delivered) this.onFreed();
       if (owed) this.onOwed();

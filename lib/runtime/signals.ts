@@ -5,7 +5,11 @@ import { RuntimeConfig } from './config.js';
 /** Tells this process at once, and the others at most once in `announceMs`: NOTIFY takes a database-wide lock at commit. */
 @Injectable()
 export class Signals {
-  readonly #listeners: Record<Signal, Set<() => void>> = { due: new Set(), ended: new Set() };
+  readonly #listeners: Record<Signal, Set<() => void>> = {
+    due: new Set(),
+    ended: new Set(),
+    schedules: new Set(),
+  };
   readonly #outgoing = new Set<Signal>();
   #timer: NodeJS.Timeout | undefined;
   #stop: (() => Promise<void>) | undefined;
@@ -18,7 +22,7 @@ export class Signals {
 
   async start(): Promise<void> {
     const tell = (signals: readonly Signal[]): void => signals.forEach((signal) => this.tell(signal));
-    this.#stop = await this.channel.listen(tell, () => tell(['due', 'ended']));
+    this.#stop = await this.channel.listen(tell, () => tell(['due', 'ended', 'schedules']));
   }
 
   async stop(): Promise<void> {
@@ -57,6 +61,9 @@ export class Signals {
   }
   announceEnded(): void {
     this.#announce('ended');
+  }
+  announceSchedules(): void {
+    this.#announce('schedules');
   }
 
   /** This process knows already, or does it itself; only the others are told. */

@@ -9,6 +9,7 @@ import { WorkflowRegistry } from '../registry/index.js';
 import { ActivationCache } from '../runtime/activation-cache.js';
 import { Leases } from '../runtime/leases.js';
 import { WorkflowScheduler } from '../runtime/scheduler.js';
+import { ScheduleRunner } from '../runtime/schedules.js';
 import { StepRunner } from '../runtime/step-runner.js';
 import { Database } from '../typeorm/database.js';
 import { BenchClock } from './bench-clock.js';
@@ -27,6 +28,7 @@ export class WorkflowBench {
   readonly #clock: BenchClock;
   readonly #inspector: ReplayInspector;
   readonly #scheduler: WorkflowScheduler;
+  readonly #schedules: ScheduleRunner;
   readonly #registry: WorkflowRegistry;
   readonly #leases: Leases;
   readonly #steps: StepRunner;
@@ -41,6 +43,7 @@ export class WorkflowBench {
     this.#clock = find(app, BenchClock);
     this.#inspector = find(app, ReplayInspector);
     this.#scheduler = find(app, WorkflowScheduler);
+    this.#schedules = find(app, ScheduleRunner);
     this.#registry = find(app, WorkflowRegistry);
     this.#leases = find(app, Leases);
     this.#steps = find(app, StepRunner);
@@ -115,7 +118,7 @@ export class WorkflowBench {
     await this.#store.register(this.#leases.worker, hostname(), process.pid);
   }
 
-  /** @returns when the next task becomes due */
+  /** @returns when the next task, or the time of the next schedule, becomes due */
   async #settle(): Promise<number | null> {
     for (;;) {
       if (!this.#scheduler.running && this.#leases.inDoubt && !this.#crashing) {
@@ -129,7 +132,10 @@ export class WorkflowBench {
         this.#registry.names(),
         this.#clock.now,
       );
-      if (leased === 0 && due === 0 && this.#scheduler.active === 0) return nextAt;
+      if (leased === 0 && due === 0 && this.#scheduler.active === 0) {
+        const schedules = await this.#schedules.look();
+        if (!schedules.moved) return earliest(nextAt, schedules.nextAt);
+      }
       await later();
     }
   }
@@ -151,6 +157,9 @@ export class WorkflowBench {
     }
   }
 }
+
+const earliest = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.min(a, b);
 
 const later = (): Promise<false> =>
   new Promise((resolve) => {

@@ -17,8 +17,8 @@ import * as sql from './statements/index.js';
 
 /** The hot half of the store: runs begin, are loaded, and their journal is written. */
 export abstract class JournalStore extends StatementStore {
-  trigger(rows: readonly TriggerRow[]): Promise<(Triggered | null)[]> {
-    return this.#trigger(rows, false);
+  trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {
+    return this.#trigger(rows, false, manager);
   }
 
   triggerAll(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SignalChannel, type Signal } from '../ports/index.js';
 import type { Database } from './database.js';
 
-const SIGNALS: readonly Signal[] = ['due', 'ended'];
+const SIGNALS: readonly Signal[] = ['due', 'ended', 'schedules'];
 
 /** LISTEN and NOTIFY. The channel carries the schema's name, for two installations in one database are two fleets. */
 export class PgSignalChannel extends SignalChannel {

@@ -5,6 +5,7 @@ export const TABLE_NAMES = {
   task: 'workflow_task',
   message: 'workflow_message',
   worker: 'workflow_worker',
+  schedule: 'workflow_schedule',
 } as const;
 
 /** Quoted, schema-qualified names for hand-written SQL. */

@@ -153,8 +153,8 @@ export class TypeOrmRunStore extends JournalStore {
     }));
   }
 
-  async cancel(filter: RunFilter): Promise<{ execution: string; runId: string }[]> {
-    const rows = await this.query<{ execution: string; run_id: string }>(sql.cancelRuns, [
+  async cancel(filter: RunFilter, manager?: EntityManager): Promise<{ execution: string; runId: string }[]> {
+    const values = [
       this.now(),
       filter.runIds ?? null,
       filter.workflow ?? null,
@@ -162,7 +162,8 @@ export class TypeOrmRunStore extends JournalStore {
       filter.createdAfter?.getTime() ?? null,
       filter.createdBefore?.getTime() ?? null,
       filter.status ?? null,
-    ]);
+    ];
+    const rows = await this.query<{ execution: string; run_id: string }>(sql.cancelRuns, values, manager);
     return rows.map((row) => ({ execution: row.execution, runId: row.run_id }));
   }
 

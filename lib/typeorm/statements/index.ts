@@ -4,6 +4,7 @@ export * from './commit.js';
 export * from './event.js';
 export * from './load.js';
 export * from './run.js';
+export * from './schedule.js';
 export * from './trigger.js';
 export * from './worker.js';
 export * from './settle.js';

@@ -1,0 +1,37 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { scheduledRunId, scheduleLabel } from '../engine/schedule.js';
+import { Codec, type ScheduleRecord, type TriggerRow } from '../ports/index.js';
+import { computedPayload, WorkflowRegistry } from '../registry/index.js';
+
+/** The runs of schedules, as they are inserted. */
+@Injectable()
+export class ScheduledRuns {
+  constructor(
+    private readonly registry: WorkflowRegistry,
+    private readonly codec: Codec,
+  ) {}
+
+  /** @throws WorkflowError WF_NOT_SERIALIZABLE, WF_TOO_LARGE, WF_INVALID_SCHEDULE, or what the payload function throws */
+  of(schedule: ScheduleRecord, at: number): TriggerRow {
+    const { name, version, timeoutMs } = this.registry.resolve(schedule.workflow);
+    return {
+      triggerId: randomUUID(),
+      runId: scheduledRunId(schedule.id, at),
+      workflow: name,
+      version,
+      payload: schedule.payload ?? this.#computed(schedule.id, at),
+      labels: [scheduleLabel(schedule.id), ...schedule.labels],
+      due: { inMs: 0 },
+      deadlineInMs: timeoutMs,
+      owner: null,
+      parent: null,
+    };
+  }
+
+  #computed(id: string, at: number): string {
+    const slot = { schedule: id, scheduledAt: new Date(at) };
+    const payload = computedPayload(this.registry.schedules.get(id), slot);
+    return this.codec.encode(payload, `payload of schedule "${id}"`);
+  }
+}

@@ -1,0 +1,221 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { decideSchedule } from '../engine/schedule.js';
+import { timesOf } from '../authoring/index.js';
+import {
+  Clock,
+  RunIntake,
+  RunStore,
+  ScheduleStore,
+  type DueScheduleRecord,
+  type DueSchedules,
+  type ScheduleMove,
+} from '../ports/index.js';
+import { WorkflowRegistry } from '../registry/index.js';
+import { RuntimeConfig } from './config.js';
+import { DeclaredSchedules } from './declared-schedules.js';
+import { Leases } from './leases.js';
+import { ScheduledRuns } from './scheduled-runs.js';
+import { Signals } from './signals.js';
+
+/** Schedules that are decided on together, in one transaction. */
+const BATCH = 100;
+/** Timers of longer than 24 days overflow. */
+const LONGEST_SLEEP_MS = 3_600_000;
+/** However quiet it is, and whatever nobody told: a schedule may have been made by a process whose signal was lost. */
+const LOOK_AGAIN_MS = 30_000;
+/** Between two looks for runs that a queued time waits for: on a busy system runs end all the time. */
+const ENDED_PAUSE_MS = 100;
+
+/** What one round of looks came to. */
+export interface ScheduleRound {
+  /** something was started, or passed over */
+  readonly moved: boolean;
+  /** the next time of any schedule, in ms of the database's clock */
+  readonly nextAt: number | null;
+}
+
+/**
+ * Starts the runs of schedules whose time has come. One timer sleeps until the earliest of them. Every process that serves a
+ * workflow looks after its schedules: whoever is first moves the row on and inserts the run, in one transaction.
+ */
+@Injectable()
+export class ScheduleRunner {
+  readonly #logger = new Logger('Workflow');
+  readonly #held = new Map<string, number>();
+  #running = false;
+  #timer: (() => void) | undefined;
+  #lookedAt = -Infinity;
+  #queued = false;
+  /** looks are made one after the other; those that are asked for meanwhile share the next one */
+  #current: Promise<ScheduleRound> | undefined;
+  #next: Promise<ScheduleRound> | undefined;
+  #unsubscribe: (() => void)[] = [];
+
+  constructor(
+    private readonly store: ScheduleStore,
+    private readonly runStore: RunStore,
+    private readonly registry: WorkflowRegistry,
+    private readonly declarations: DeclaredSchedules,
+    private readonly runs: ScheduledRuns,
+    private readonly intake: RunIntake,
+    private readonly signals: Signals,
+    private readonly leases: Leases,
+    private readonly clock: Clock,
+    @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+  ) {}
+
+  /** Begins to start what is due. */
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#unsubscribe = [
+      this.signals.on('schedules', () => void this.look()),
+      this.signals.on('ended', () => {
+        if (!this.#queued) return;
+        this.#queued = false;
+        this.#sleep(ENDED_PAUSE_MS);
+      }),
+    ];
+    // in the round of the heartbeat, which leaves out something else for it: an idle process sends no statement more
+    this.leases.insteadOfExpiry = () => this.#lookAgain();
+    void this.look();
+  }
+
+  /** Nothing is started from now on. Resolves when what is under way has ended. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#timer?.();
+    this.leases.insteadOfExpiry = undefined;
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    await this.#current;
+    await this.#next;
+  }
+
+  /** Starts all that is due now. Never rejects: what failed is tried again later. */
+  look(): Promise<ScheduleRound> {
+    if (!this.#current) return this.#begin();
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  #begin(): Promise<ScheduleRound> {
+    this.#current = this.#lookAll().finally(() => {
+      this.#current = undefined;
+    });
+    return this.#current;
+  }
+
+  async #lookAll(): Promise<ScheduleRound> {
+    const names = this.registry.names();
+    if (!this.#running || names.length === 0) return { moved: false, nextAt: null };
+    this.#lookedAt = this.clock.elapsed();
+    try {
+      let moved = false;
+      for (;;) {
+        const found = await this.store.due(names, this.declarations.computed, this.#heldNow(), BATCH);
+        if (found.due.length > 0 && this.#running) {
+          await this.#start(found);
+          moved = true;
+          continue;
+        }
+        this.#queued = found.queued;
+        this.#sleepUntil(found);
+        return { moved, nextAt: found.nextAt };
+      }
+    } catch (error) {
+      this.#logger.warn(`Schedules were not looked after, trying on: ${(error as Error).message}`);
+      this.#sleep(this.config.pollMs);
+      return { moved: false, nextAt: null };
+    }
+  }
+
+  async #start({ due, now }: DueSchedules): Promise<void> {
+    const moves = due.flatMap((schedule) => this.#decided(schedule, now) ?? []);
+    if (moves.length === 0) return;
+    try {
+      await this.#move(moves);
+    } catch (error) {
+      if (this.runStore.fault(error) === 'transient') throw error;
+      // one of them is held up or refused: each alone, so that it keeps no other from its time
+      for (const move of moves) await this.#moveAlone(move);
+    }
+  }
+
+  async #moveAlone(move: ScheduleMove): Promise<void> {
+    try {
+      await this.#move([move]);
+    } catch (error) {
+      if (this.runStore.fault(error) === 'transient') throw error;
+      this.#hold(move.id, error);
+    }
+  }
+
+  async #move(moves: readonly ScheduleMove[]): Promise<void> {
+    const { moved, cancelled } = await this.store.move(moves);
+    if (cancelled.length > 0) {
+      this.intake.abort(cancelled);
+      this.intake.announceEnded();
+      this.intake.settle();
+    }
+    if (moves.some(({ id, starts }) => starts.length > 0 && moved.includes(id))) this.intake.announceDue();
+  }
+
+  #decided(schedule: DueScheduleRecord, now: number): ScheduleMove | undefined {
+    try {
+      const { id, revision, lastRunId } = schedule;
+      const { starts, nextAt, cancelPrevious } = decideSchedule(timesOf(schedule), { ...schedule, now });
+      return {
+        id,
+        revision,
+        nextAt,
+        starts: starts.map((at) => ({ at, run: this.runs.of(schedule, at) })),
+        cancel: cancelPrevious ? lastRunId : null,
+      };
+    } catch (error) {
+      this.#hold(schedule.id, error);
+      return undefined;
+    }
+  }
+
+  /** Passed over for a while: others are due as well. */
+  #hold(id: string, error: unknown): void {
+    this.#logger.error(`Schedule "${id}" could not be started, trying on: ${(error as Error).message}`);
+    this.#held.set(id, this.clock.elapsed() + LOOK_AGAIN_MS);
+  }
+
+  #heldNow(): string[] {
+    const elapsed = this.clock.elapsed();
+    for (const [id, until] of this.#held) if (until <= elapsed) this.#held.delete(id);
+    return [...this.#held.keys()];
+  }
+
+  #sleepUntil({ nextAt, now, queued }: DueSchedules): void {
+    this.#timer?.();
+    this.#timer = undefined;
+    const waits = [
+      ...(nextAt === null ? [] : [nextAt - now]),
+      ...(queued ? [this.config.pollMs] : []),
+      ...[...this.#held.values()].map((until) => until - this.clock.elapsed()),
+    ];
+    if (waits.length > 0) this.#sleep(Math.min(...waits));
+  }
+
+  #sleep(ms: number): void {
+    if (!this.#running) return;
+    this.#timer?.();
+    this.#timer = this.clock.after(
+      Math.min(Math.max(0, Math.ceil(ms)), LONGEST_SLEEP_MS),
+      () => void this.look(),
+    );
+  }
+
+  /** False when it is not time yet. */
+  async #lookAgain(): Promise<boolean> {
+    if (this.clock.elapsed() - this.#lookedAt < LOOK_AGAIN_MS) return false;
+    await this.look();
+    return true;
+  }
+}
