@@ -18,6 +18,8 @@ export {
   type NotifyOptions,
   type NotifyResult,
   type PayloadOf,
+  type PollOptions,
+  type PollResult,
   type ResultOf,
   type RunInfo,
   type ScheduleOptions,

@@ -16,12 +16,23 @@ export interface StepOptions extends RetryOptions {
   timeout?: Duration;
 }
 
+/** Options of `ctx.poll`. The time limit of one look is that of `stepDefaults` or of the module's `steps`. */
+export interface PollOptions extends RetryOptions {
+  /** how often to look, counted from the first look; a turn that passes during a look is left out */
+  every: Duration;
+  /** how long to look, counted from the first look */
+  timeout: Duration;
+}
+
+/** What `ctx.poll` gives. */
+export type PollResult<R> = { timedOut: false; value: R } | { timedOut: true; value: undefined };
+
 /** Which run this is. */
 export interface RunInfo {
   readonly runId: string;
   readonly workflow: string;
   readonly labels: readonly string[];
-  /** from 1; of the run in a WorkflowContext, of the step in a StepContext */
+  /** from 1; of the run in a WorkflowContext, of the step in a StepContext, where it counts the looks of a poll */
   readonly attempt: number;
 }
 
@@ -47,6 +58,17 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
     event: EventRef<T>,
     options: { timeout: Duration },
   ): Promise<EventResult<T>>;
+  /**
+   * Executes `fn` as a step, at once and then every `every`, until it gives something other than undefined, or until `timeout`
+   * has passed since it was asked; the last look is taken then. One journal row, and nothing is held between two looks.
+   * An error of `fn` is a look that failed: it is repeated by the retry options, which count failures in a row.
+   * @throws StepFailedError when more than `retries` looks in a row have failed
+   */
+  abstract poll<R>(
+    name: string,
+    fn: (step: StepContext) => Promise<R | undefined>,
+    options: PollOptions,
+  ): Promise<PollResult<R>>;
   /** Sends an event, once, as a step. */
   abstract notify<T>(
     name: string,

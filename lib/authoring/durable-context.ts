@@ -8,6 +8,8 @@ import {
   type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
+  type PollOptions,
+  type PollResult,
   type StepContext,
   type StepOptions,
   type TriggerOptions,
@@ -76,6 +78,24 @@ export class DurableContext<P> extends WorkflowContext<P> {
       name: this.waitName(name, 'ctx.waitForEvent'),
       event: eventId(event),
       timeoutMs,
+    });
+  }
+
+  poll<R>(
+    name: string,
+    fn: (step: StepContext) => Promise<R | undefined>,
+    options: PollOptions,
+  ): Promise<PollResult<R>> {
+    const { every, timeout, ...retry }: Partial<PollOptions> = options ?? {};
+    const poll = { everyMs: parseDuration(every!), timeoutMs: parseDuration(timeout!) };
+    if (poll.everyMs === 0)
+      throw new WorkflowError('WF_INVALID_ARGUMENT', `ctx.poll("${name}") needs an \`every\` above zero`);
+    return this.ask({
+      kind: 'poll',
+      name: this.waitName(name, 'ctx.poll'),
+      execute: fn,
+      poll,
+      ...this.session.policy(retry),
     });
   }
 

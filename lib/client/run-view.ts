@@ -1,3 +1,4 @@
+import { NO_VALUE } from '../engine/arrivals.js';
 import { decodeFailure, type Failure } from '../engine/failure.js';
 import type { JournalRow } from '../engine/journal.js';
 import type { Codec, RunRecord } from '../ports/index.js';
@@ -42,7 +43,9 @@ export function toRun<P, R>(record: RunRecord, codec: Codec): Run<P, R> {
 
 export function toEntry(row: JournalRow, codec: Codec): JournalEntry {
   const { answer } = row;
-  const timedOut = row.kind === 'wait' && row.state === 'journaled' && row.eventId === null;
+  const timedOut =
+    (row.kind === 'wait' && row.state === 'journaled' && row.eventId === null) ||
+    (row.kind === 'poll' && answer?.ok === true && answer.value === NO_VALUE);
   const hasResult = answer?.ok === true && row.kind !== 'sleep' && !timedOut;
   return {
     key: row.key,

@@ -58,11 +58,11 @@ export interface JournalEntry {
   /** what the last attempt failed with; of a pending step: it will be tried again */
   readonly error?: FailureSummary;
   readonly event?: string;
-  /** a wait whose time ran out */
+  /** a wait or a poll whose time ran out */
   readonly timedOut?: boolean;
   readonly askedAt: Date;
   readonly finishedAt: Date | null;
-  /** when a retry, a sleep or a timeout is due */
+  /** when a retry, the next look of a poll, a sleep or a timeout is due */
   readonly wakeAt: Date | null;
 }
 

@@ -172,7 +172,9 @@ it('child runs that have no row are still to be started', () => {
   expect(unstarted(recorded([a!]), [a!, b!, step('s')])).toEqual([b]);
 });
 
-it('sleeps and waits have their row at once, other asks when something is done for them', () => {
+it('sleeps, waits and polls have their row at once, other asks when something is done for them', () => {
   const others = [step('a'), ask('i', { kind: 'invoke' }), ask('h', { kind: 'webhook' })];
-  expect([sleep('s', 1), wait('w'), ...others].map(isWait)).toEqual([true, true, false, false, false]);
+  const poll = ask('p', { kind: 'poll', execute: () => 1, poll: { everyMs: 1, timeoutMs: 1 } });
+  const rows = [sleep('s', 1), wait('w'), poll, ...others].map(isWait);
+  expect(rows).toEqual([true, true, true, false, false, false]);
 });

@@ -43,8 +43,12 @@ export function pendingRow(ask: Ask, now: number): JournalRow {
 
 export const isExecutable = (ask: Ask): boolean => ask.request.execute !== undefined;
 
-/** A wait has its row from the moment it is asked; everything else gets one when something is done for it. */
-export const isWait = ({ request }: Ask): boolean => request.kind === 'sleep' || request.kind === 'wait';
+/**
+ * A wait has its row from the moment it is asked, as has a poll, whose time counts from then; everything else gets one when
+ * something is done for it.
+ */
+export const isWait = ({ request }: Ask): boolean =>
+  request.kind === 'sleep' || request.kind === 'wait' || request.kind === 'poll';
 
 /** Done under a task of its own, always: an external call, which no process of the run waits for. */
 const hasTask = (ask: Ask): boolean => isExecutable(ask) || ask.request.call !== undefined;

@@ -1,3 +1,4 @@
+import type { PollTimes } from './poll.js';
 import type { RetryPolicy } from './retry.js';
 import type { StepKind } from './journal.js';
 
@@ -18,6 +19,8 @@ export interface Request {
   readonly sleep?: { readonly ms: number } | { readonly until: number };
   /** of a wait */
   readonly event?: string;
+  /** of a poll, whose `execute` is one look */
+  readonly poll?: PollTimes;
   /** of a call that the engine makes: what it has to know, as text */
   readonly call?: string;
   /** of a child run: starts it for the step of this key, at least once and idempotent, and gives its run id */

@@ -217,7 +217,8 @@ export class Activation {
 
   async #execute(ask: Ask, attempt: number, options: AdvanceOptions): Promise<ActivationEnd | undefined> {
     const { steps, codec, probe } = this.on;
-    const before = this.journal.get(ask.key) ?? pendingRow(ask, this.time());
+    const startedAt = this.time();
+    const before = this.journal.get(ask.key) ?? pendingRow(ask, startedAt);
     const outcome = await steps.run(this.#code.session, ask, attempt, this.header, options.lease);
     if (outcome === 'abandoned') return { next: 'lost' };
     if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
@@ -227,6 +228,7 @@ export class Activation {
       attempt,
       ask,
       codec,
+      startedAt,
       now: this.time(),
       random: Math.random(),
     });

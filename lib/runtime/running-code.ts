@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
+import { NO_VALUE } from '../engine/arrivals.js';
 import { ChildFailedError, StepFailedError } from '../engine/errors.js';
 import { decodeFailure, type Failure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
@@ -181,6 +182,10 @@ export class RunningCode {
     }
     if (kind === 'sleep') return { ok: true, value: undefined };
     const { codec } = this.on;
+    if (kind === 'poll') {
+      const late = answer!.value === NO_VALUE;
+      return { ok: true, value: { timedOut: late, value: late ? undefined : codec.decode(answer!.value) } };
+    }
     if (kind !== 'wait') return { ok: true, value: codec.decode(answer!.value) };
     const timedOut = eventId === null;
     return { ok: true, value: { timedOut, data: timedOut ? undefined : codec.decode(answer!.value) } };

@@ -85,6 +85,7 @@ export class StepDeliveries {
       attempt,
       ask: found.ask,
       codec: this.codec,
+      startedAt: loaded.now,
       now,
       random: Math.random(),
     });

@@ -1,6 +1,8 @@
 import { Logger } from '@nestjs/common';
-import { encodeFailure, toFailure } from '../engine/failure.js';
-import type { JournalRow } from '../engine/journal.js';
+import { NO_VALUE } from '../engine/arrivals.js';
+import { encodeFailure, toFailure, type Failure } from '../engine/failure.js';
+import type { Answer, JournalRow } from '../engine/journal.js';
+import { afterLook, decodeFailures, encodeFailures, type PollTimes } from '../engine/poll.js';
 import type { Ask, Outcome } from '../engine/replay.js';
 import { decideRetry, DEFAULT_RETRY } from '../engine/retry.js';
 import type { Codec } from '../ports/index.js';
@@ -13,21 +15,36 @@ export interface ExecutedStep {
   readonly attempt: number;
   readonly ask: Ask;
   readonly codec: Codec;
+  /** when the attempt began, and now: ms by the database's clock */
+  readonly startedAt: number;
   readonly now: number;
   /** in [0, 1), for the jitter */
   readonly random: number;
 }
 
+/** The row, and when it is looked at again; null: `row.answer` is the answer. */
+export interface StepEndRow {
+  readonly row: JournalRow;
+  readonly retryAt: number | null;
+}
+
 /**
- * The row an executed attempt leaves: its answer (`retryAt` null), or the failed attempt, pending until `retryAt`.
- * A result that cannot be encoded is a failure of the step.
+ * The row an executed attempt leaves: its answer (`retryAt` null), or the failed attempt, pending until `retryAt`; of a poll
+ * also a look that found nothing. A result that cannot be encoded is a failure of the step.
  */
-export function stepRow(executed: ExecutedStep): { row: JournalRow; retryAt: number | null } {
+export function stepRow(executed: ExecutedStep): StepEndRow {
   const { before, attempt, ask, codec, now, random } = executed;
+  const { poll } = ask.request;
+  if (poll && executed.outcome.ok && executed.outcome.value === undefined)
+    return lookRow(executed, poll, 'nothing');
   const outcome = encoded(executed.outcome, ask.key, codec);
   const done = { ...before, attempts: attempt, finishedAt: now };
-  if (outcome.ok) return { row: { ...done, answer: { ok: true, value: outcome.value } }, retryAt: null };
+  if (outcome.ok) {
+    const answer = { ok: true, value: outcome.value } as const;
+    return { row: { ...done, answer, ...(poll && { request: null }) }, retryAt: null };
+  }
   const failure = toFailure(outcome.error, now);
+  if (poll) return lookRow(executed, poll, failure);
   const again = decideRetry({
     policy: ask.request.retry ?? DEFAULT_RETRY,
     attempts: attempt,
@@ -35,11 +52,36 @@ export function stepRow(executed: ExecutedStep): { row: JournalRow; retryAt: num
     now,
     random,
   });
-  if (again.retry && again.warning !== undefined) logger.warn(`Step "${ask.key}": ${again.warning}`);
-  return {
-    row: { ...done, answer: { ok: false, failure: encodeFailure(failure) } },
-    retryAt: again.retry ? again.at : null,
-  };
+  if (again.retry) warn(ask, again.warning);
+  return { row: { ...done, answer: failed(failure) }, retryAt: again.retry ? again.at : null };
+}
+
+/** The row of a poll after a look that did not find anything. */
+function lookRow(executed: ExecutedStep, poll: PollTimes, seen: Failure | 'nothing'): StepEndRow {
+  const { before, attempt, ask, startedAt, now, random } = executed;
+  const next = afterLook({
+    seen,
+    poll,
+    policy: ask.request.retry ?? DEFAULT_RETRY,
+    askedAt: before.askedAt,
+    startedAt,
+    now,
+    failures: decodeFailures(before.request),
+    random,
+  });
+  warn(ask, next.warning);
+  const done = { ...before, attempts: attempt, finishedAt: now };
+  const failure = seen === 'nothing' ? null : failed(seen);
+  if (next.do === 'look')
+    return { row: { ...done, answer: failure, request: encodeFailures(next.failures) }, retryAt: next.at };
+  const answer: Answer | null = next.as === 'timed-out' ? { ok: true, value: NO_VALUE } : failure;
+  return { row: { ...done, answer, request: null }, retryAt: null };
+}
+
+const failed = (failure: Failure): Answer => ({ ok: false, failure: encodeFailure(failure) });
+
+function warn(ask: Ask, warning: string | undefined): void {
+  if (warning !== undefined) logger.warn(`Step "${ask.key}": ${warning}`);
 }
 
 type Encoded =

@@ -149,6 +149,7 @@ export abstract class JournalStore extends StatementStore {
       commits.map((c) => c.row.attempts),
       commits.map((c) => c.row.finishedAt),
       commits.map((c) => c.retryAt),
+      commits.map((c) => c.row.request),
     ]);
     const owned = byLease(written);
     return commits.map((c) => (owned.has(keyOf(c)) ? 'committed' : 'lost'));

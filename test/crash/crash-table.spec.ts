@@ -37,6 +37,8 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
     { step: 'Steps.left', ...HTTP },
     { step: 'Steps.flaky', nth: 2, ...HTTP },
     { step: 'onFailure/Steps.compensate', variant: 'fails' },
+    { step: 'alone', nth: 3, variant: 'polls', ...EMBEDDED },
+    { step: 'beside', nth: 3, variant: 'polls', ...HTTP },
   ],
   'flush-sent': [{}, { nth: 3, ...HTTP }, { variant: 'waits', ...HTTP }],
   'flush-durable': [
@@ -48,10 +50,22 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
     { variant: 'waits' },
   ],
   'answer-sent': [{}, { step: 'Steps.right', ...HTTP }],
-  'answer-durable': [BOTH, { step: 'Steps.right', ...HTTP }],
+  'answer-durable': [
+    BOTH,
+    { step: 'Steps.right', ...HTTP },
+    { step: 'beside', nth: 2, variant: 'polls' },
+    { step: 'beside', nth: 4, variant: 'polls', ...HTTP },
+  ],
   'children-started': [{ variant: 'invokes', ...BOTH }],
   // the first is the one with the parallel pair; then the retry, the sleep and the wait follow
-  suspended: [{}, { nth: 2 }, { nth: 3, ...HTTP }, { nth: 4, ...HTTP }, { variant: 'waits', ...BOTH }],
+  suspended: [
+    {},
+    { nth: 2 },
+    { nth: 3, ...HTTP },
+    { nth: 4, ...HTTP },
+    { variant: 'waits', ...BOTH },
+    { nth: 2, variant: 'polls', ...BOTH },
+  ],
   ended: [EMBEDDED, { variant: 'fails', ...HTTP }],
   'reply-sent': [{}, { nth: 3, ...HTTP }],
   'reply-received': [{}, { nth: 3, ...HTTP }],
@@ -192,6 +206,24 @@ describe.each(GROUPS)('a process that dies, on $database over $transport', (grou
       ({ step, pid }) => pid !== death.pid && durable.some(({ key }) => key === step),
     );
     expect(again, 'no step with a durable answer was executed again').toEqual([]);
+
+    const tried = report.atKill.steps.filter(
+      ({ execution, state }) => execution === run!.id && state === 'pending',
+    );
+    const repeated = executions.filter(
+      ({ step, pid, attempt }) =>
+        pid !== death.pid && tried.some(({ key, attempts }) => key === step && attempt <= attempts),
+    );
+    expect(repeated, 'nor an attempt, or a look of a poll, that was durable').toEqual([]);
+    if (variant === 'polls') {
+      const looks = report.after.steps.filter(
+        ({ execution, key }) => execution === run!.id && (key === 'alone' || key === 'beside'),
+      );
+      expect(
+        looks.map(({ attempts }) => attempts),
+        'each poll is one row',
+      ).toEqual([4, 4]);
+    }
 
     const ended = report.after.runs.filter(({ run_id }) => run_id === name);
     expect(ended, 'it has ended once').toEqual([

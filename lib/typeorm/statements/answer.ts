@@ -11,8 +11,8 @@ export const answer: Statement = {
   text: (t) => `
 with ${IMPATIENT_CLOCK('$1')},
 input as (
-  select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::int[], $9::float8[], $10::float8[])
-    as i(task_id, fence, execution, key, value, failure, attempts, finished_ms, retry_ms)
+  select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::int[], $9::float8[], $10::float8[], $11::text[])
+    as i(task_id, fence, execution, key, value, failure, attempts, finished_ms, retry_ms, request)
 ),
 locked as materialized (
   select k.id, k.fence
@@ -29,7 +29,7 @@ rows as (
   update ${t.step} s
   set state = case when o.retry_ms is null then 'answered' else 'pending' end,
       value = o.value, failure = o.failure, attempts = o.attempts, finished_at = ${toTime('o.finished_ms')},
-      wake_at = ${toTime('o.retry_ms')}
+      wake_at = ${toTime('o.retry_ms')}, request = o.request
   from owned o
   where s.execution = o.execution and s.key = o.key and s.state = 'pending'
 ),

@@ -93,6 +93,16 @@ function all(name: string): Type<WorkflowHandler<any, any>> {
       if (variant === 'part') return steps.last(7);
       if (variant === 'invokes')
         return steps.one(await ctx.invoke('part', Everything, { variant: 'part' as const }));
+      if (variant === 'polls') {
+        const times = { every: '20ms', timeout: '1h' } as const;
+        const look = async (): Promise<number | undefined> => {
+          executed();
+          return currentStep().attempt < 4 ? undefined : 500;
+        };
+        const alone = await ctx.poll('alone', look, times);
+        const [beside] = await Promise.all([ctx.poll('beside', look, times), steps.left(0)]);
+        return steps.last(alone.value! + beside.value!);
+      }
       const two = await steps.two(await steps.one(0));
       const [left, right] = await Promise.all([steps.left(two), steps.right(two)]);
       const flaky = await steps.flaky(left + right);
