@@ -42,6 +42,7 @@ describe('the TypeScript in the README', () => {
       'app.module.ts',
       'main.ts',
       'refund.workflow.ts',
+      'render.workflow.ts',
       'nightly.workflow.ts',
       'reminder.spec.ts',
     ]);

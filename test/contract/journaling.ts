@@ -236,6 +236,22 @@ export function journaling(bench: () => Bench): void {
     ]);
   });
 
+  it('keeps what a failed attempt notes in `request`, and what the answer says of it', async () => {
+    const b = bench();
+    const { advance, step } = await b.withStep();
+    const pending = { ...b.answerOf(step).row, answer: null, request: '{"failures":2}' };
+    expect(await b.answer(step, { row: pending, retryAt: b.now + 1000 })).toBe('committed');
+    expect(await b.store.journal(advance.runId)).toMatchObject([
+      { key: 'pack', state: 'pending', answer: null, request: '{"failures":2}', wakeAt: b.now + 1000 },
+    ]);
+    b.clock.pass(1000);
+    const [again] = await b.claim();
+    expect((await b.load(again!)).rows).toMatchObject([{ request: '{"failures":2}' }]);
+    const answered = { ...b.answerOf(again!).row, request: null };
+    expect(await b.answer(again!, { row: answered })).toBe('committed');
+    expect(await b.store.journal(advance.runId)).toMatchObject([{ state: 'answered', request: null }]);
+  });
+
   it('takes the results of many runs in one batch, and the lost ones hinder nobody', async () => {
     const b = bench();
     const tasks = await Promise.all(['a', 'b', 'c', 'd'].map((name) => b.claimedTogether(name)));

@@ -93,6 +93,7 @@ const OUTCOME: Record<Variant, Omit<Outcome, 'runId'>> = {
   waits: { result: 1000 },
   invokes: { result: 8 },
   part: { result: 7 },
+  polls: { result: 1000 },
 };
 const MUST_EXECUTE: Record<Variant, readonly string[]> = {
   all: ['Steps.one', 'Steps.two', 'Steps.left', 'Steps.right', 'Steps.flaky', 'Steps.last'],
@@ -108,6 +109,7 @@ const MUST_EXECUTE: Record<Variant, readonly string[]> = {
   waits: ['Steps.last'],
   invokes: ['Steps.one'],
   part: ['Steps.last'],
+  polls: ['alone', 'beside', 'Steps.left', 'Steps.last'],
 };
 
 interface Group {

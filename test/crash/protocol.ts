@@ -1,8 +1,9 @@
 import type { ProbePoint } from '../../lib/ports/probe.js';
 import type { WorkflowDatabase } from '../../lib/workflow.options.js';
 
-/** Which way a run goes: `all` of it to a result, to a failure at its end, or nothing but the wait for a kept event. */
-export type Variant = 'all' | 'fails' | 'waits' | 'invokes' | 'part';
+/** Which way a run goes: `all` of it to a result, to a failure at its end, or nothing but the wait for a kept event,
+ * a child, or polls. `part` is that child. */
+export type Variant = 'all' | 'fails' | 'waits' | 'invokes' | 'part' | 'polls';
 
 /** What a worker process is told to do. */
 export interface Order {
