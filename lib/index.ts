@@ -10,6 +10,7 @@ export {
   Workflow,
   WorkflowContext,
   type Args,
+  type CallOptions,
   type EventRef,
   type EventResult,
   type EventToken,
@@ -51,7 +52,7 @@ export {
   type TriggerItem,
   type Waiter,
 } from './client/index.js';
-export { CallError, type CallResponse } from './engine/call.js';
+export { CallError, type CallOutcome, type CallRequest, type CallResponse } from './engine/call.js';
 export type { Duration } from './engine/duration.js';
 export {
   ChildFailedError,
@@ -70,7 +71,7 @@ export type { RetryDelayFunction, RetryDelayText } from './engine/retry-delay.js
 export type { RetryOptions, StorableRetryOptions } from './engine/retry.js';
 export type { CatchUp, Overlap } from './engine/schedule.js';
 export { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from './errors/index.js';
-export type { RunStatus } from './ports/index.js';
+export { CallPerformer, type RunStatus } from './ports/index.js';
 export { WorkflowRegistry, type WorkflowDefinition } from './registry/index.js';
 export { WorkflowScheduler } from './runtime/scheduler.js';
 export {

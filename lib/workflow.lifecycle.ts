@@ -19,7 +19,8 @@ import {
   OwnAddress,
   type CallbackTarget,
 } from './http/index.js';
-import { Clock, type Transport } from './ports/index.js';
+import { CallPerformer, Clock, type Transport } from './ports/index.js';
+import { CallTasks } from './runtime/call-tasks.js';
 import { RuntimeConfig } from './runtime/config.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
 import { LocalDeliveries } from './runtime/delivery-handlers.js';
@@ -65,6 +66,8 @@ export class WorkflowLifecycle
     private readonly signals: Signals,
     private readonly address: OwnAddress,
     private readonly signer: MessageSigner,
+    private readonly calls: CallTasks,
+    private readonly performer: CallPerformer,
     private readonly database: Database,
     private readonly clock: Clock,
   ) {}
@@ -96,6 +99,7 @@ export class WorkflowLifecycle
     await this.signals.stop().catch(() => {});
     await this.leases.stop();
     await this.#http?.close();
+    await this.performer.close();
     this.#uninstall();
   }
 
@@ -109,6 +113,8 @@ export class WorkflowLifecycle
     const grace = this.config.shutdownGraceMs;
     await within(this.clock, LAST_CLAIM_MS, this.schedules.stop());
     await within(this.clock, grace, this.scheduler.idle());
+    // one may take hours: what has not ended within the grace is given back at once, and made again elsewhere
+    this.calls.cutOff();
     await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
     // a claim on its way may still bring tasks to give back; a database that is away may keep it for ever
     await within(this.clock, LAST_CLAIM_MS, this.scheduler.quiet());

@@ -12,7 +12,9 @@ import type { DataSource } from 'typeorm';
 import { WorkflowCommands, ResultWaiter, WorkflowClient, WorkflowSchedules } from './client/index.js';
 import { DevalueCodec } from './codec/devalue.codec.js';
 import {
+  AddressGuard,
   applyCallbackMiddleware,
+  CallClient,
   CallbackEndpoint,
   CallbackMiddleware,
   createCallbackController,
@@ -23,6 +25,7 @@ import {
   SigningKeys,
 } from './http/index.js';
 import {
+  CallPerformer,
   Clock,
   Codec,
   RunEffects,
@@ -35,11 +38,13 @@ import { WorkflowExplorer, WorkflowRegistry } from './registry/index.js';
 import { ActivationCache } from './runtime/activation-cache.js';
 import { ActivationFactory } from './runtime/activation-factory.js';
 import { Aftermath } from './runtime/aftermath.js';
+import { CallTasks } from './runtime/call-tasks.js';
 import { Capacity } from './runtime/capacity.js';
 import { RuntimeConfig } from './runtime/config.js';
 import { DeclaredSchedules } from './runtime/declared-schedules.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
 import { LocalDeliveries, RemoteDeliveries } from './runtime/delivery-handlers.js';
+import { ExternalCalls } from './runtime/external-calls.js';
 import { TaskIntake } from './runtime/intake.js';
 import { JournalWriter } from './runtime/journal-writer.js';
 import { Leases } from './runtime/leases.js';
@@ -179,6 +184,17 @@ const PROVIDERS: Provider[] = [
       new CallbackEndpoint(handler, verifier, { instance: leases.worker }),
   },
   CallbackMiddleware,
+  {
+    provide: CallPerformer,
+    inject: [WORKFLOW_OPTIONS, RuntimeConfig, Clock],
+    useFactory: ({ http = {} }: WorkflowModuleOptions, { calls }: RuntimeConfig, clock: Clock) =>
+      new CallClient({
+        guard: new AddressGuard(http.calls),
+        clock,
+        maxResponseBytes: calls.maxResponseBytes,
+      }),
+  },
+  { provide: CallTasks, useClass: ExternalCalls },
   OwnAddress,
   WorkflowLifecycle,
 ];

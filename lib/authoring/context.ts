@@ -1,8 +1,10 @@
 import type { LoggerService, Type } from '@nestjs/common';
+import type { CallResponse } from '../engine/call.js';
 import type { Duration } from '../engine/duration.js';
 import type { RetryOptions } from '../engine/retry.js';
 import type { Failure } from '../engine/failure.js';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { CallOptions } from './call.js';
 import type { EventRef, EventResult } from './event.js';
 import type { Args, PayloadOf, ResultOf, WorkflowHandler } from './types.js';
 
@@ -92,6 +94,12 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
     workflow: Type<W>,
     ...args: Args<PayloadOf<W>, InvokeOptions>
   ): Promise<ResultOf<W>>;
+  /**
+   * Calls an HTTP API. The engine makes the request, in a task of its own: meanwhile no process holds the run, for up to 12
+   * hours. It is made at least once, again after a failure of the connection or a crash, with the same `idempotency-key`. Any
+   * status is a value, unless `throwOnError`.
+   */
+  abstract call<B = unknown>(name: string, request: CallOptions): Promise<CallResponse<B>>;
   /** Ends this run as cancelled; never returns. */
   abstract cancel(): Promise<never>;
 

@@ -1,7 +1,9 @@
 import type { LoggerService, Type } from '@nestjs/common';
+import type { CallResponse } from '../engine/call.js';
 import { parseDuration, type Duration } from '../engine/duration.js';
 import type { Failure } from '../engine/failure.js';
 import { WorkflowError } from '../errors/index.js';
+import type { CallOptions } from './call.js';
 import {
   FailureContext,
   WorkflowContext,
@@ -131,6 +133,11 @@ export class DurableContext<P> extends WorkflowContext<P> {
       name: this.waitName(name, 'ctx.invoke'),
       start: (key) => this.session.invoke(key, workflow, payload, options),
     });
+  }
+
+  call<B>(name: string, request: CallOptions): Promise<CallResponse<B>> {
+    const checked = this.waitName(name, 'ctx.call');
+    return this.ask({ kind: 'call', name: checked, call: this.session.call(checked, request) });
   }
 
   cancel(): Promise<never> {

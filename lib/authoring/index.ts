@@ -1,3 +1,4 @@
+export * from './call.js';
 export * from './context.js';
 export * from './current-step.js';
 export * from './decorators.js';

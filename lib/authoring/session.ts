@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
 import type { Replay, Request } from '../engine/replay.js';
 import type { RetryPolicy } from '../engine/retry.js';
+import type { CallOptions } from './call.js';
 import type {
   InvokeOptions,
   NotifyOptions,
@@ -24,6 +25,8 @@ export interface RunSession {
   now(): Date;
   random(): number;
   uuid(): string;
+  /** the text of a checked request of `ctx.call` */
+  call(name: string, request: CallOptions): string;
   /** the two effects that are steps of the engine's own; `key` makes them idempotent */
   trigger(
     key: string,

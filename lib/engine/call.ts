@@ -26,7 +26,7 @@ export interface CallRequest {
   readonly throwOnError: boolean;
   /** `follow`: up to 10 redirects; `manual`: a redirect is a response like any other */
   readonly redirect: 'follow' | 'manual';
-  readonly retry: RetryPolicy;
+  readonly retry: RetryPolicy<string>;
 }
 
 /** What an external call gives. */
@@ -74,15 +74,6 @@ export class CallError extends WorkflowError {
     if (final === true) brand(this, NON_RETRYABLE, true);
     if (retryAfterMs !== undefined) brand(this, RETRY_AFTER, { retryAfterMs });
   }
-}
-
-export function encodeCall(request: CallRequest): string {
-  return JSON.stringify(request);
-}
-
-/** @param text what `encodeCall` wrote */
-export function decodeCall(text: string): CallRequest {
-  return JSON.parse(text) as CallRequest;
 }
 
 /** Where a call goes, without what may be secret in it: no user, password, query. Never throws. */

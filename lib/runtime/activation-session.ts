@@ -1,6 +1,8 @@
 import { Logger, type LoggerService } from '@nestjs/common';
 import {
+  callRequest,
   runScope,
+  type CallOptions,
   type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
@@ -14,7 +16,7 @@ import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Replay, Request } from '../engine/replay.js';
-import { resolveRetry, type RetryPolicy } from '../engine/retry.js';
+import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
 import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import { idempotencyKey } from './step-runner.js';
@@ -26,6 +28,8 @@ export interface SessionDependencies {
   readonly codec: Codec;
   readonly effects: RunEffects;
   readonly steps: StepOptions;
+  /** limit of one attempt of a call that does not say its own */
+  readonly callTimeoutMs: number;
   /** called with the key of each request, after it was asked */
   readonly asked: (key: string) => void;
   readonly isLive: () => boolean;
@@ -80,6 +84,12 @@ export class ActivationSession implements RunSession {
     } catch {
       return null; // arguments need not be storable; without a digest they are not compared
     }
+  }
+
+  call(name: string, request: CallOptions): string {
+    const { definition, steps, callTimeoutMs: timeoutMs, codec } = this.on;
+    const retry = resolveStorableRetry(request, definition.stepDefaults, steps);
+    return codec.encode(callRequest(name, request, { retry, timeoutMs }), `request of ctx.call("${name}")`);
   }
 
   now(): Date {

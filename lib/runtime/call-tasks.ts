@@ -6,4 +6,6 @@ export abstract class CallTasks {
   abstract readonly limit: number;
   /** Makes the call of this leased task and stores its answer. Never throws; a lease that is not used up is given back. */
   abstract execute(task: Task): Promise<void>;
+  /** Ends the calls that are under way: they are given back, and made again elsewhere. */
+  abstract cutOff(): void;
 }

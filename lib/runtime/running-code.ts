@@ -66,6 +66,7 @@ export class RunningCode {
       codec,
       effects,
       steps: config.steps,
+      callTimeoutMs: config.calls.timeoutMs,
       isLive: () => this.#live && !this.journal.hasUnseen(prefix),
       lastEntryAt: () => this.#lastEntryAt,
       asked: (key) => {

@@ -8,12 +8,10 @@ import {
   Clock,
   Codec,
   Probe,
-  type CommitResult,
   type Delivery,
   type DeliveryReply,
   type Lease,
   type Loaded,
-  type StepCommit,
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
@@ -23,6 +21,7 @@ import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
+import { answerStep } from './step-answer.js';
 import { stepRow } from './step-row.js';
 import { StepRunner } from './step-runner.js';
 
@@ -91,20 +90,12 @@ export class StepDeliveries {
     });
     if (this.probe) await this.probe.at('answer-sent', { runId, step: key });
     const answer = { ...lease, execution: header.execution, row, retryAt };
-    const result = await this.writer.answer(answer).catch((error: unknown) => this.#refused(answer, error));
+    const result = await answerStep(this.writer, answer);
     if (this.probe) await this.probe.at('answer-durable', { runId, step: key });
     if (result === 'lost') return { next: 'stale' };
     if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
     this.signals.announceDue();
     return { next: 'done' };
-  }
-
-  /** The database refused the value: the step has failed, for the next attempt would give the same. */
-  #refused(answer: StepCommit, error: unknown): Promise<CommitResult> {
-    if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
-    const failure = encodeFailure(toFailure(error));
-    const row = { ...answer.row, answer: { ok: false as const, failure } };
-    return this.writer.answer({ ...answer, row, retryAt: null });
   }
 
   /** The run has failed and handles its failure: a step that `run` had asked for is not executed any more. */

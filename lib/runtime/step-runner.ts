@@ -79,20 +79,22 @@ export class StepRunner {
       interrupt(outcome);
       step.fire(reason);
     };
-    const entry: Executing = {
-      execution: header.execution,
-      lease,
-      abort: (reason) => end('abandoned', reason),
-    };
-    this.#executing.add(entry);
+    const stopWatching = this.watch(header.execution, lease, (reason) => end('abandoned', reason));
     const callOff = timeoutMs == null ? undefined : this.#limit(ask.key, timeoutMs, end);
     const work = runScope.run({ session, step }, () => settle(() => execute!(step)));
     try {
       return await Promise.race([work, interrupted]);
     } finally {
       callOff?.();
-      this.#executing.delete(entry);
+      stopWatching();
     }
+  }
+
+  /** Calls back when what executes for this run, or under this lease, no longer counts; returns how to stop watching. */
+  watch(execution: string, lease: Lease, abort: (reason: Error) => void): () => void {
+    const entry: Executing = { execution, lease, abort };
+    this.#executing.add(entry);
+    return () => this.#executing.delete(entry);
   }
 
   /** Fires the signals of everything that executes for this run here; its outcomes no longer count. */

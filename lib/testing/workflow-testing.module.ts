@@ -67,9 +67,10 @@ export class WorkflowTestingModule {
     if (schema !== undefined) storage.schema = schema;
     const override = (given: WorkflowModuleOptions): WorkflowModuleOptions => {
       // where the application keeps its runs, and its address, are no matter of a test
-      const { schema: _, migrate: __, http: ___, ...kept } = given;
+      const { schema: _, migrate: __, http, ...kept } = given;
+      const calls = http?.calls && { http: { calls: http.calls } };
       const worker = { shutdownGrace: '500ms' as const, ...given.worker, ...rest.worker };
-      return { ...kept, transport: 'in-process', ...rest, ...storage, worker };
+      return { ...kept, ...calls, transport: 'in-process', ...rest, ...storage, worker };
     };
     const providers: Provider[] = [
       BenchClock,

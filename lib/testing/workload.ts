@@ -25,7 +25,8 @@ select count(k.lease_owner)::int as leased,
        ${toMs(`min(k.due_at) filter (where k.lease_owner is null and k.due_at > ${toTime('$1::float8')} and k.due_at < 'infinity')`)} as next_at
 from ${tablesOf(schema).task} k
 where k.workflow = any($2::text[])`,
-    [now, workflows],
+    // their calls stand in queues beside theirs
+    [now, workflows.flatMap((name) => [name, `${name}@call`])],
   );
   return { leased: row!.leased, due: row!.due, nextAt: row!.next_at };
 }

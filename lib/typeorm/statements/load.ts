@@ -8,7 +8,8 @@ const NO_STEP = `null::text as key, null::text as name, null::text as kind, null
 
 /**
  * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with
- * the inbox, so an arrival is either in this answer or counted later. A step task gets the journal and its own row only.
+ * the inbox, so an arrival is either in this answer or counted later. A step task gets the journal and its own row only; a
+ * call, which no code is replayed for, also whether the run has failed (`@failure`), wherever its position.
  * Rows carry the number of their request: a lost lease and the present one of a task may come in one batch.
  * Served by the primary keys of task, run and step and by workflow_message_inbox.
  */
@@ -32,7 +33,7 @@ from leased l join ${t.run} r on r.id = l.execution, clock c
 union all
 select 'step', l.request, null, null, ${STEP_COLUMNS}
 from leased l join ${t.step} s on s.execution = l.execution
-where case when s.state = 'journaled' then s.position > l.position else l.kind = 'advance' or s.key = l.step_key end
+where case when s.state = 'journaled' then s.position > l.position or (l.kind = 'call' and s.key = '@failure') else l.kind = 'advance' or s.key = l.step_key end
 union all
 select 'message', l.request,
        json_build_object('id', m.id, 'kind', m.kind, 'key', m.key, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
