@@ -43,6 +43,7 @@ describe('the TypeScript in the README', () => {
       'main.ts',
       'refund.workflow.ts',
       'render.workflow.ts',
+      'charge.workflow.ts',
       'nightly.workflow.ts',
       'reminder.spec.ts',
     ]);
