@@ -86,6 +86,7 @@ export class ExternalCalls extends CallTasks {
       ask: { key: before.key, order: 0, request: { kind: 'call', name: before.name, retry: request.retry } },
       codec: this.codec,
       now,
+      startedAt: loaded.now,
       random: Math.random(),
     });
     if (probe) await probe.at('answer-sent', detail);
