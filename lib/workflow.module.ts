@@ -6,23 +6,35 @@ import {
   type NestModule,
   type Provider,
 } from '@nestjs/common';
-import { DiscoveryModule } from '@nestjs/core';
+import { ApplicationConfig, DiscoveryModule, HttpAdapterHost } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
-import { WorkflowCommands, ResultWaiter, WorkflowClient, WorkflowSchedules } from './client/index.js';
+import {
+  WorkflowCommands,
+  ResultWaiter,
+  WorkflowClient,
+  WorkflowSchedules,
+  WorkflowWebhooks,
+} from './client/index.js';
 import { DevalueCodec } from './codec/devalue.codec.js';
 import {
   AddressGuard,
+  answerBeforeParsers,
   applyCallbackMiddleware,
+  applyWebhookMiddleware,
   CallClient,
   CallbackEndpoint,
   CallbackMiddleware,
   createCallbackController,
   createSigningKeys,
+  createWebhookController,
   MessageSigner,
   MessageVerifier,
   OwnAddress,
+  PublicWebhookUrls,
   SigningKeys,
+  WebhookEndpoint,
+  WebhookMiddleware,
 } from './http/index.js';
 import {
   CallPerformer,
@@ -33,6 +45,8 @@ import {
   RunStore,
   ScheduleStore,
   SignalChannel,
+  WebhookIntake,
+  WebhookUrls,
 } from './ports/index.js';
 import { WorkflowExplorer, WorkflowRegistry } from './registry/index.js';
 import { ActivationCache } from './runtime/activation-cache.js';
@@ -195,6 +209,20 @@ const PROVIDERS: Provider[] = [
       }),
   },
   { provide: CallTasks, useClass: ExternalCalls },
+  { provide: WebhookIntake, useClass: WorkflowWebhooks },
+  {
+    provide: WebhookUrls,
+    inject: [WORKFLOW_OPTIONS, WORKFLOW_PATH, ApplicationConfig],
+    useFactory: ({ http }: WorkflowModuleOptions, path: string, config: ApplicationConfig) =>
+      new PublicWebhookUrls(http?.publicUrl, path, config),
+  },
+  {
+    provide: WebhookEndpoint,
+    inject: [WebhookIntake, RuntimeConfig],
+    useFactory: (intake: WebhookIntake, config: RuntimeConfig) =>
+      new WebhookEndpoint(intake, { maxBodyBytes: config.maxPayloadBytes }),
+  },
+  WebhookMiddleware,
   OwnAddress,
   WorkflowLifecycle,
 ];
@@ -207,12 +235,17 @@ const EXPORTS: NonNullable<DynamicModule['exports']> = [
 ];
 
 /**
- * Durable workflows in the application's own PostgreSQL. Finds every provider marked @Workflow, mounts the callback
- * controller, starts when the application has bootstrapped and drains when it shuts down.
+ * Durable workflows in the application's own PostgreSQL. Finds every provider marked @Workflow, mounts the controllers of
+ * callbacks and webhooks, starts when the application has bootstrapped and drains when it shuts down.
  */
 @Module({})
 export class WorkflowModule implements NestModule {
-  constructor(@Inject(WORKFLOW_PATH) private readonly path: string) {}
+  constructor(
+    @Inject(WORKFLOW_PATH) private readonly path: string,
+    @Inject(WebhookEndpoint) private readonly webhooks: WebhookEndpoint,
+    @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost,
+    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+  ) {}
 
   static forRoot(options: WorkflowModuleOptions & WorkflowModuleExtras = {}): DynamicModule {
     const { path, isGlobal, dataSource, ...rest } = options;
@@ -230,6 +263,8 @@ export class WorkflowModule implements NestModule {
 
   configure(consumer: MiddlewareConsumer): void {
     applyCallbackMiddleware(consumer, this.path);
+    applyWebhookMiddleware(consumer, this.path);
+    answerBeforeParsers(this.host, this.config, this.webhooks, this.path);
   }
 }
 
@@ -247,7 +282,7 @@ function build(
     module: WorkflowModule,
     global: extras.isGlobal ?? false,
     imports: [DiscoveryModule, optionsModule, ...persistence(optionsModule, extras.dataSource)],
-    controllers: [createCallbackController(path)],
+    controllers: [createCallbackController(path), createWebhookController(path)],
     providers: [{ provide: WORKFLOW_PATH, useValue: path }, ...PROVIDERS],
     exports: EXPORTS,
   };

@@ -45,6 +45,7 @@ describe('the TypeScript in the README', () => {
       'render.workflow.ts',
       'charge.workflow.ts',
       'nightly.workflow.ts',
+      'expense.workflow.ts',
       'reminder.spec.ts',
     ]);
     expect(README.match(/^```(ts|typescript|js)\b/gm)).toHaveLength(BLOCKS.size);

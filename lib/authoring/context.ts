@@ -7,8 +7,15 @@ import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from 
 import type { CallOptions } from './call.js';
 import type { EventRef, EventResult } from './event.js';
 import type { Args, PayloadOf, ResultOf, WorkflowHandler } from './types.js';
+import type { Webhook, WebhookCall, WebhookMethod } from './webhook.js';
 
 export type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions };
+
+/** Options of `ctx.createWebhook`. */
+export interface WebhookOptions {
+  /** methods that count as a call; GET only on purpose: mail scanners and link previews follow links @default POST, PUT, PATCH */
+  methods?: readonly WebhookMethod[];
+}
 
 /** Options of one step. The workflow's `stepDefaults` and the module's `steps` fill what is left out. */
 export interface StepOptions extends RetryOptions {
@@ -100,6 +107,21 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
    * status is a value, unless `throwOnError`.
    */
   abstract call<B = unknown>(name: string, request: CallOptions): Promise<CallResponse<B>>;
+  /**
+   * A URL that anybody who knows it can call, until this run has ended. Calls are kept from now on, in their order.
+   * @throws StepFailedError whose `failure.code` is WF_NO_PUBLIC_URL when `http.publicUrl` is not set
+   */
+  abstract createWebhook(name: string, options?: WebhookOptions): Promise<Webhook>;
+  /** Waits for the next call of a webhook that no wait was given before; without a timeout, for ever. */
+  abstract waitForWebhook<B = unknown>(
+    name: string,
+    hook: Webhook,
+  ): Promise<{ timedOut: false; data: WebhookCall<B> }>;
+  abstract waitForWebhook<B = unknown>(
+    name: string,
+    hook: Webhook,
+    options: { timeout?: Duration },
+  ): Promise<EventResult<WebhookCall<B>>>;
   /** Ends this run as cancelled; never returns. */
   abstract cancel(): Promise<never>;
 

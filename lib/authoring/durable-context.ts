@@ -2,6 +2,7 @@ import type { LoggerService, Type } from '@nestjs/common';
 import type { CallResponse } from '../engine/call.js';
 import { parseDuration, type Duration } from '../engine/duration.js';
 import type { Failure } from '../engine/failure.js';
+import { webhookEvent } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import type { CallOptions } from './call.js';
 import {
@@ -15,9 +16,11 @@ import {
   type StepContext,
   type StepOptions,
   type TriggerOptions,
+  type WebhookOptions,
 } from './context.js';
 import { checkName, eventId, type EventRef, type EventResult } from './event.js';
 import { runScope, type RunSession } from './session.js';
+import { webhookId, webhookMethods, type Webhook, type WebhookCall } from './webhook.js';
 
 /** The durable calls of a context: each becomes one request of the replay. Arguments are checked before anything is asked. */
 export class DurableContext<P> extends WorkflowContext<P> {
@@ -138,6 +141,31 @@ export class DurableContext<P> extends WorkflowContext<P> {
   call<B>(name: string, request: CallOptions): Promise<CallResponse<B>> {
     const checked = this.waitName(name, 'ctx.call');
     return this.ask({ kind: 'call', name: checked, call: this.session.call(checked, request) });
+  }
+
+  createWebhook(name: string, options: WebhookOptions = {}): Promise<Webhook> {
+    const methods = webhookMethods(name, options.methods);
+    return this.ask<Webhook>({
+      kind: 'webhook',
+      name: this.waitName(name, 'ctx.createWebhook'),
+      instant: () => this.session.newWebhook(name, methods),
+    });
+  }
+
+  waitForWebhook<B>(name: string, hook: Webhook): Promise<{ timedOut: false; data: WebhookCall<B> }>;
+  waitForWebhook<B>(
+    name: string,
+    hook: Webhook,
+    options: { timeout?: Duration },
+  ): Promise<EventResult<WebhookCall<B>>>;
+  waitForWebhook(name: string, hook: Webhook, options?: { timeout?: Duration }): Promise<any> {
+    const timeoutMs = options?.timeout === undefined ? null : parseDuration(options.timeout);
+    return this.ask({
+      kind: 'wait',
+      name: this.waitName(name, 'ctx.waitForWebhook'),
+      event: webhookEvent(webhookId(name, hook)),
+      timeoutMs,
+    });
   }
 
   cancel(): Promise<never> {

@@ -8,3 +8,4 @@ export * from './schedule.js';
 export * from './session.js';
 export * from './timetable.js';
 export * from './types.js';
+export * from './webhook.js';

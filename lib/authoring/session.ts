@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
-import type { Replay, Request } from '../engine/replay.js';
+import type { Instant, Replay, Request } from '../engine/replay.js';
 import type { RetryPolicy } from '../engine/retry.js';
 import type { CallOptions } from './call.js';
 import type {
@@ -40,6 +40,7 @@ export interface RunSession {
     payload: unknown,
     options: InvokeOptions | undefined,
   ): Promise<string>;
+  newWebhook(name: string, methods: readonly string[]): Instant;
   notify(
     key: string,
     event: string,

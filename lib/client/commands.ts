@@ -1,9 +1,10 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import {
   checkName,
   eventId,
+  verifierFor,
   type EventRef,
   type InvokeOptions,
   type NotifyOptions,
@@ -12,12 +13,15 @@ import {
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
 import { derivedUuid } from '../engine/random.js';
+import type { Instant } from '../engine/replay.js';
+import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import {
   Codec,
   RunEffects,
   RunIntake,
   RunStore,
+  WebhookUrls,
   type Invoker,
   type Triggered,
   type TriggerRow,
@@ -37,6 +41,7 @@ export class WorkflowCommands extends RunEffects {
     @Inject(RunStore) private readonly store: RunStore,
     @Inject(RunIntake) private readonly intake: RunIntake,
     @Inject(Codec) private readonly codec: Codec,
+    @Inject(WebhookUrls) private readonly urls: WebhookUrls,
   ) {
     super();
   }
@@ -154,6 +159,17 @@ export class WorkflowCommands extends RunEffects {
   /** `ctx.notify`: the event's id comes from the step, so that a repeated step sends nothing new. */
   notify(key: string, event: string, data: unknown, options: NotifyOptions = {}): Promise<NotifyResult> {
     return this.send(event, data, options, uuidOf(`notify ${key}`));
+  }
+
+  /** `ctx.createWebhook`. The token is no function of the run: who knows a run knows no URL of it. */
+  newWebhook(workflow: string, name: string, methods: readonly string[]): Instant {
+    const id = randomBytes(WEBHOOK_TOKEN_BYTES).toString('base64url');
+    const verify = verifierFor(this.registry.resolve(workflow).verifiers, name) !== undefined;
+    return {
+      value: { url: this.urls.urlOf(id), id },
+      event: webhookEvent(id),
+      request: writeWebhookSpec({ name, methods, verify }),
+    };
   }
 
   #row(

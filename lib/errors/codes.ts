@@ -151,6 +151,26 @@ export const WORKFLOW_ERRORS = {
     remedy: 'Deploy the workflow and version to this instance, or route its callbacks elsewhere.',
   },
   WF_SHUTTING_DOWN: { status: 503, remedy: 'Try again: another instance goes on.' },
+  WF_NO_PUBLIC_URL: {
+    status: 500,
+    remedy: 'Set `http.publicUrl` to the base URL at which the outside world reaches this application.',
+  },
+  WF_WEBHOOK_NOT_FOUND: {
+    status: 404,
+    remedy: 'Nothing to do: the run has ended, or the URL is not the whole one.',
+  },
+  WF_WEBHOOK_REFUSED: {
+    status: 400,
+    remedy: 'The message says what is wrong with the call; the status is 400, 405, 408, 413 or 415.',
+  },
+  WF_WEBHOOK_DENIED: {
+    status: 401,
+    remedy: 'Sign the call as the method marked @VerifyWebhook expects it.',
+  },
+  WF_WEBHOOK_UNAVAILABLE: {
+    status: 503,
+    remedy: 'Send the call again after the seconds that `Retry-After` names.',
+  },
   WF_NO_BENCH: {
     status: 500,
     remedy:

@@ -4,19 +4,25 @@ import { DELIVER_ROUTE } from './protocol.js';
 
 const trim = (path: string): string => path.replace(/^\/+|\/+$/g, '');
 
+/** Parts of a path, any of them empty, without slashes at its ends. */
+export const joinPath = (...parts: string[]): string => parts.map(trim).filter(Boolean).join('/');
+
 /** Route of the callbacks below the global prefix: `workflow` → `workflow/deliver`. */
 export function callbackRoute(path: string): string {
-  return [trim(path), DELIVER_ROUTE].filter(Boolean).join('/');
+  return joinPath(path, DELIVER_ROUTE);
 }
 
 /** The global prefix as it applies to the callbacks: '' when there is none, or when the application excludes their route. */
 export function callbackPrefix(config: ApplicationConfig, path: string): string {
-  const prefix = trim(config.getGlobalPrefix());
-  const route = `/${callbackRoute(path)}`;
+  return prefixOf(config, callbackRoute(path), RequestMethod.POST);
+}
+
+/** The global prefix as it applies to a route of this method; a route of all methods is excluded for all or not at all. */
+export function prefixOf(config: ApplicationConfig, route: string, method: RequestMethod): string {
   const excluded = (config.getGlobalPrefixOptions().exclude ?? []).some(
-    ({ requestMethod, pathRegex }) => coversPost(requestMethod) && pathRegex.test(route),
+    ({ requestMethod, pathRegex }) => covers(requestMethod, method) && pathRegex.test(`/${route}`),
   );
-  return excluded ? '' : prefix;
+  return excluded ? '' : trim(config.getGlobalPrefix());
 }
 
 /**
@@ -25,8 +31,13 @@ export function callbackPrefix(config: ApplicationConfig, path: string): string 
  * @param prefix as `callbackPrefix` gives it
  */
 export function callbackUrl(base: string | URL, prefix: string, path: string): URL {
+  return urlBelow(base, prefix, callbackRoute(path));
+}
+
+/** @param base its path stays in front, its query is kept */
+export function urlBelow(base: string | URL, ...parts: string[]): URL {
   const url = new URL(base);
-  url.pathname = `/${[trim(url.pathname), trim(prefix), callbackRoute(path)].filter(Boolean).join('/')}`;
+  url.pathname = `/${joinPath(url.pathname, ...parts)}`;
   url.hash = '';
   return url;
 }
@@ -34,6 +45,6 @@ export function callbackUrl(base: string | URL, prefix: string, path: string): U
 /** How Nest marks a path that was excluded without a method. */
 const ALL_WITHOUT_METHOD: ReadonlySet<number> = new Set([-1]);
 
-function coversPost(method: RequestMethod): boolean {
-  return method === RequestMethod.POST || method === RequestMethod.ALL || ALL_WITHOUT_METHOD.has(method);
+function covers(excluded: RequestMethod, method: RequestMethod): boolean {
+  return excluded === method || excluded === RequestMethod.ALL || ALL_WITHOUT_METHOD.has(excluded);
 }

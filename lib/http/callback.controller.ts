@@ -10,8 +10,9 @@ import {
 } from '@nestjs/common';
 import { AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { CallbackEndpoint } from './endpoint.js';
+import type { HostRequest, HostResponse } from './host.js';
 import { CONTENT_TYPE, DELIVER_ROUTE, MAX_BODY_BYTES } from './protocol.js';
-import { serve, type HostRequest, type HostResponse } from './serve.js';
+import { serve } from './serve.js';
 
 /** What the Fastify adapter of Nest offers beyond the common interface. */
 interface FastifyLikeAdapter {

@@ -7,7 +7,8 @@ import {
 } from '@nestjs/common';
 import { callbackRoute } from './callback-route.js';
 import { CallbackEndpoint } from './endpoint.js';
-import { serve, type HostRequest, type HostResponse } from './serve.js';
+import type { HostRequest, HostResponse } from './host.js';
+import { serve } from './serve.js';
 
 /**
  * Answers deliveries before global guards, pipes and interceptors of the application see them: a delivery has its own

@@ -12,6 +12,7 @@ import {
   type ErrorBody,
   type Pong,
 } from './protocol.js';
+import type { EndpointAnswer, RequestHeaders } from './host.js';
 import { messageOf } from './message-of.js';
 import { Refusal } from './refusal.js';
 import type { MessageVerifier } from './signature.js';
@@ -24,14 +25,6 @@ export interface CallbackEndpointOptions {
   /** how long a body may take to arrive @default 10000 */
   readonly bodyTimeoutMs?: number;
 }
-
-export interface EndpointAnswer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-export type RequestHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** Codes that a handler raises to be answered with a status of their own; every other error is a 500. */
 const STATUS_OF: Partial<Record<WorkflowErrorCode, number>> = {

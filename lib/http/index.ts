@@ -2,7 +2,8 @@ export { createCallbackController } from './callback.controller.js';
 export { applyCallbackMiddleware, CallbackMiddleware } from './callback.middleware.js';
 export { callbackPrefix, callbackRoute, callbackUrl } from './callback-route.js';
 export { ownTarget, type CallbackTarget } from './callback-target.js';
-export { CallbackEndpoint, type CallbackEndpointOptions, type EndpointAnswer } from './endpoint.js';
+export { CallbackEndpoint, type CallbackEndpointOptions } from './endpoint.js';
+export type { EndpointAnswer } from './host.js';
 export { HttpTransport, type HttpTransportOptions } from './http.transport.js';
 export { InProcessTransport } from './in-process.transport.js';
 export { OwnAddress, type ListeningAddress } from './own-address.js';
@@ -11,3 +12,8 @@ export { MessageSigner, MessageVerifier, type MessageKind } from './signature.js
 export { createSigningKeys, SigningKeys, type SigningKeyOptions } from './signing-keys.js';
 export { AddressGuard, type AddressRules, type Lookup } from './call-address.js';
 export { CallClient, type CallClientOptions } from './call-client.js';
+export { createWebhookController } from './webhook.controller.js';
+export { WebhookEndpoint, type WebhookEndpointOptions, type WebhookHttpRequest } from './webhook.endpoint.js';
+export { answerBeforeParsers, applyWebhookMiddleware, WebhookMiddleware } from './webhook.middleware.js';
+export { webhookPrefix, webhookRoute, webhookUrl } from './webhook-route.js';
+export { PublicWebhookUrls } from './webhook-urls.js';

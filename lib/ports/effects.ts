@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
+import type { Instant } from '../engine/replay.js';
 import type { TriggerRow, Triggered } from './store.js';
 
 /** Who invokes a child run. */
@@ -12,7 +13,10 @@ export interface Invoker {
   readonly depth: number;
 }
 
-/** The effects on other runs that `run` may have: `ctx.trigger`, `ctx.notify` and `ctx.invoke`. Idempotent by key. */
+/**
+ * What `run` may do beyond itself. On other runs: `ctx.trigger`, `ctx.notify` and `ctx.invoke`, idempotent by key. And a webhook of
+ * its own, which is there with the row that keeps it.
+ */
 export abstract class RunEffects {
   abstract trigger(
     key: string,
@@ -23,6 +27,8 @@ export abstract class RunEffects {
   abstract notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult>;
   /** Starts a child run, whose end answers the step of its parent; gives its run id. */
   abstract invoke(by: Invoker, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string>;
+  /** A new webhook, with a token that nobody guesses. @throws WorkflowError WF_NO_PUBLIC_URL */
+  abstract newWebhook(workflow: string, name: string, methods: readonly string[]): Instant;
 }
 
 /** Where new work and news enter the runtime of this process. */

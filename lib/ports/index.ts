@@ -7,3 +7,4 @@ export * from './schedules.js';
 export * from './effects.js';
 export * from './signal-channel.js';
 export * from './calls.js';
+export * from './webhooks.js';

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { InboxMessage, JournalRow } from '../engine/journal.js';
+import type { LiveWebhook } from './webhooks.js';
 
 /** The header of a run, as an activation needs it. `execution` is the bigint id, decimal digits. Times are ms. */
 export interface RunHeader {
@@ -144,6 +145,14 @@ export interface NotifyRequest {
   readonly keepForMs: number | null;
 }
 
+/** A call of a webhook, encoded. */
+export interface WebhookCallRequest {
+  readonly token: string;
+  /** made once for each call, greater than those made before: calls of one moment keep their order */
+  readonly eventId: string;
+  readonly data: string;
+}
+
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 
 export interface RunRecord extends RunHeader {
@@ -252,6 +261,11 @@ export abstract class RunStore {
    * when there were some, or when something has arrived between that commit and this. */
   abstract collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean>;
   abstract waiters(event: string): Promise<WaiterRecord[]>;
+
+  /** The webhook of this token; null when there is none, or its run has ended. */
+  abstract webhook(token: string): Promise<LiveWebhook | null>;
+  /** Puts a call into the inbox of the webhook's run and makes that due. False, and nothing written, when the run has ended. */
+  abstract callWebhook(request: WebhookCallRequest): Promise<boolean>;
 
   /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. With a manager: in its transaction. */
   abstract cancel(

@@ -1,5 +1,5 @@
 import type { Type } from '@nestjs/common';
-import type { ScheduleRules, StepOptions, WorkflowHandler } from '../authoring/index.js';
+import type { ScheduleRules, StepOptions, WebhookVerifiers, WorkflowHandler } from '../authoring/index.js';
 import type { RetryOptions } from '../engine/retry.js';
 
 /** A schedule that stands on a workflow class. */
@@ -21,6 +21,8 @@ export interface WorkflowDefinition {
   readonly timeoutMs: number | null;
   readonly onFailure: string | null;
   readonly schedules: readonly ScheduleDefinition[];
+  /** methods that check who calls a webhook */
+  readonly verifiers: WebhookVerifiers;
   /** the provider; a new one for each activation when it is request-scoped */
   instance(runId: string): Promise<WorkflowHandler<any, any>>;
 }

@@ -3,6 +3,7 @@ import { ContextIdFactory, DiscoveryService, ModuleRef } from '@nestjs/core';
 import {
   onFailureMethodOf,
   schedulesOf,
+  webhookVerifiersOf,
   workflowOptionsOf,
   type WorkflowHandler,
 } from '../authoring/index.js';
@@ -57,6 +58,7 @@ export class WorkflowExplorer implements OnModuleInit {
       timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
       onFailure: onFailureMethodOf(type.prototype as object) ?? null,
       schedules: scheduleDefinitionsOf(type, options.name),
+      verifiers: webhookVerifiersOf(type.prototype as object),
       instance: this.resolver(wrapper),
     });
   }

@@ -15,7 +15,7 @@ import {
 import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
-import type { Replay, Request } from '../engine/replay.js';
+import type { Instant, Replay, Request } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
 import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
@@ -114,6 +114,9 @@ export class ActivationSession implements RunSession {
     const { execution, depth } = this.on.header;
     const by = { idempotencyKey: idempotencyKey(this.on.header, key), execution, key, depth };
     return this.on.effects.invoke(by, workflow, payload, options);
+  }
+  newWebhook(name: string, methods: readonly string[]): Instant {
+    return this.on.effects.newWebhook(this.on.definition.name, name, methods);
   }
   notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
     return this.on.effects.notify(key, event, data, options);

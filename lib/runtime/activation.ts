@@ -16,6 +16,7 @@ import type {
   Standing,
 } from './activation.types.js';
 import { startChildren } from './child-starts.js';
+import { instantRow } from './instants.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
@@ -301,20 +302,7 @@ export class Activation {
   /** What needs nobody is answered as it is asked; like every answer it is durable before anything with an effect starts. */
   #answerInstants(open: readonly Ask[]): boolean {
     const asks = open.filter(({ key, request }) => request.instant && !this.journal.get(key));
-    for (const ask of asks) {
-      const { value, event, request } = ask.request.instant!();
-      const now = this.time();
-      this.#put({
-        ...pendingRow(ask, now),
-        state: 'journaled',
-        position: this.position + 1,
-        answer: { ok: true, value: this.on.codec.encode(value, `result of step "${ask.key}"`) },
-        attempts: 1,
-        finishedAt: now,
-        event,
-        request,
-      });
-    }
+    for (const ask of asks) this.#put(instantRow(ask, this.position + 1, this.on.codec, this.time()));
     return asks.length > 0;
   }
 

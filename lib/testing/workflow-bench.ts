@@ -7,6 +7,7 @@ import { WorkflowError } from '../errors/index.js';
 import { RunStore } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
 import { ActivationCache } from '../runtime/activation-cache.js';
+import { WebhookEndpoint } from '../http/index.js';
 import { Leases } from '../runtime/leases.js';
 import { WorkflowScheduler } from '../runtime/scheduler.js';
 import { ScheduleRunner } from '../runtime/schedules.js';
@@ -14,6 +15,7 @@ import { StepRunner } from '../runtime/step-runner.js';
 import { Database } from '../typeorm/database.js';
 import { BenchClock } from './bench-clock.js';
 import { ReplayInspector } from './replay-inspector.js';
+import { callEndpoint, type WebhookAnswer, type WebhookTestCall } from './webhook-call.js';
 import { workloadAt } from './workload.js';
 
 /** Between two looks at what nothing in this process tells the end of: a delivery by HTTP that was adopted. */
@@ -35,6 +37,7 @@ export class WorkflowBench {
   readonly #cache: ActivationCache;
   readonly #database: Database;
   readonly #store: RunStore;
+  readonly #webhooks: WebhookEndpoint;
   /** calls are done one after the other */
   #last: Promise<unknown> = Promise.resolve();
   #crashing = false;
@@ -50,6 +53,7 @@ export class WorkflowBench {
     this.#cache = find(app, ActivationCache);
     this.#database = find(app, Database);
     this.#store = find(app, RunStore);
+    this.#webhooks = find(app, WebhookEndpoint);
   }
 
   /**
@@ -89,6 +93,15 @@ export class WorkflowBench {
         this.#clock.moveTo(Math.min(nextAt ?? target, target));
       }
     });
+  }
+
+  /**
+   * Calls a webhook as a sender from outside would, with all that is checked then, but without an HTTP server. With 202 the call
+   * is kept; the run takes it in the next `untilIdle` or `advance`, or by itself.
+   * @param url as `ctx.createWebhook` gave it, perhaps with a query
+   */
+  callWebhook(url: string | URL, call: WebhookTestCall = {}): Promise<WebhookAnswer> {
+    return callEndpoint(this.#webhooks, url, call);
   }
 
   /**

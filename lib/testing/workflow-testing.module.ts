@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { WorkflowError } from '../errors/index.js';
@@ -24,6 +25,9 @@ export interface WorkflowTestingOptions extends WorkflowModuleOptions {
 
 /** Every delivery replays from the journal: what a `run` keeps outside of it is gone, as after a crash. */
 const RUNTIME: Partial<RuntimeConfig> = { worker: true, parkLimit: 0 };
+
+/** Webhooks get a URL; nobody listens there, and `WorkflowBench.callWebhook` needs nobody to. */
+const HTTP = { publicUrl: 'http://webhooks.test', signingKey: randomBytes(32).toString('base64url') };
 
 /** Overrides alone, visible to the WorkflowModule wherever it is imported. */
 @Module({})
@@ -68,9 +72,10 @@ export class WorkflowTestingModule {
     const override = (given: WorkflowModuleOptions): WorkflowModuleOptions => {
       // where the application keeps its runs, and its address, are no matter of a test
       const { schema: _, migrate: __, http, ...kept } = given;
-      const calls = http?.calls && { http: { calls: http.calls } };
+      const calls = http?.calls && { calls: http.calls };
       const worker = { shutdownGrace: '500ms' as const, ...given.worker, ...rest.worker };
-      return { ...kept, ...calls, transport: 'in-process', ...rest, ...storage, worker };
+      const ours = { ...HTTP, ...calls, ...rest.http };
+      return { ...kept, transport: 'in-process', ...rest, http: ours, ...storage, worker };
     };
     const providers: Provider[] = [
       BenchClock,

@@ -1,15 +1,18 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../engine/journal.js';
+import { readWebhookSpec, webhookEvent } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import type {
   Claimed,
   Lease,
+  LiveWebhook,
   NotifyRequest,
   RunFilter,
   RunRecord,
   Settled,
   Task,
   WaiterRecord,
+  WebhookCallRequest,
 } from '../ports/index.js';
 import { JournalStore } from './journal-store.js';
 import { toJournalRow, toRecord, type RecordColumns, type StepColumns } from './row-mapping.js';
@@ -151,6 +154,23 @@ export class TypeOrmRunStore extends JournalStore {
       since: row.since,
       timeoutAt: row.timeout_at,
     }));
+  }
+
+  async webhook(token: string): Promise<LiveWebhook | null> {
+    const [row] = await this.query<{
+      run_id: string;
+      workflow: string;
+      version: string | null;
+      request: string;
+    }>(sql.findWebhook, [webhookEvent(token)]);
+    if (!row) return null;
+    const { run_id: runId, workflow, version, request } = row;
+    return { ...readWebhookSpec(request), token, runId, workflow, version };
+  }
+
+  async callWebhook({ token, eventId, data }: WebhookCallRequest): Promise<boolean> {
+    const values = [this.now(), webhookEvent(token), eventId, data];
+    return (await this.query(sql.callWebhook, values)).length > 0;
   }
 
   async cancel(filter: RunFilter, manager?: EntityManager): Promise<{ execution: string; runId: string }[]> {

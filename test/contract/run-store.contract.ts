@@ -5,6 +5,7 @@ import { journaling } from './journaling.js';
 import { leasing } from './leasing.js';
 import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
 import { triggering } from './triggering.js';
+import { webhooks } from './webhooks.js';
 
 /** What every RunStore must hold, whatever it stores in. */
 export function runStoreContract(setup: StoreSetup): void {
@@ -29,6 +30,9 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('notify, kept events, waiters', () => {
     arriving(current);
+  });
+  describe('webhooks and their calls', () => {
+    webhooks(current);
   });
   describe('cancel, find, list, journal, ended', () => {
     ending(current);

@@ -1,18 +1,11 @@
 import {
-  Injectable,
   Module,
   VersioningType,
   RequestMethod,
-  type CallHandler,
-  type CanActivate,
   type DynamicModule,
-  type ExceptionFilter,
   type INestApplication,
   type MiddlewareConsumer,
-  type NestApplicationOptions,
-  type NestInterceptor,
   type NestModule,
-  type PipeTransform,
 } from '@nestjs/common';
 import {
   APP_FILTER,
@@ -22,11 +15,8 @@ import {
   ApplicationConfig,
   NestFactory,
 } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { map, type Observable } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   applyCallbackMiddleware,
@@ -41,47 +31,13 @@ import {
   ownTarget,
   SIGNATURE_HEADER,
 } from '../../lib/http/index.js';
+import { ADAPTERS, DenyAll, Envelope, RefuseAll, SwallowAll, type Host } from './host-support.js';
 import { delivery, FakeHandler, keys } from './support.js';
 
 const PATH = 'workflow';
 
-@Injectable()
-class DenyAll implements CanActivate {
-  canActivate(): boolean {
-    return false;
-  }
-}
-@Injectable()
-class Envelope implements NestInterceptor {
-  intercept(_context: unknown, next: CallHandler): Observable<unknown> {
-    return next.handle().pipe(map((data: unknown) => ({ wrapped: data })));
-  }
-}
-@Injectable()
-class RefuseAll implements PipeTransform {
-  transform(): never {
-    throw new Error('no value passes this pipe');
-  }
-}
-@Injectable()
-class SwallowAll implements ExceptionFilter {
-  catch(): void {
-    // answers nothing at all: a request that came here would hang
-  }
-}
-
 class AppModule {
   readonly name = 'app';
-}
-
-interface Host {
-  readonly name: string;
-  readonly providers?: DynamicModule['providers'];
-  readonly options?: NestApplicationOptions;
-  readonly setup?: (app: INestApplication) => void;
-  /** false: only the controller is there */
-  readonly middleware?: boolean;
-  readonly route?: string;
 }
 
 const handler = new FakeHandler();
@@ -163,11 +119,6 @@ const HOSTS: Host[] = [
     route: everything.route,
   },
 ];
-
-const ADAPTERS = {
-  express: () => new ExpressAdapter(),
-  fastify: () => new FastifyAdapter(),
-} as const;
 
 let app: INestApplication | undefined;
 let transport: HttpTransport | undefined;

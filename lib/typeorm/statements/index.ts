@@ -6,5 +6,6 @@ export * from './load.js';
 export * from './run.js';
 export * from './schedule.js';
 export * from './trigger.js';
+export * from './webhook.js';
 export * from './worker.js';
 export * from './settle.js';

@@ -1,0 +1,58 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { readRawBody, type BodyLimits } from './raw-body.js';
+
+/** Where parsers of the host keep a body. */
+interface Parsed {
+  /** set by the body parsers of Nest when they keep the bytes */
+  readonly rawBody?: unknown;
+  readonly body?: unknown;
+  /** the URL as it came: what is mounted below a path sees only the rest of it in `url` */
+  readonly originalUrl?: string;
+}
+
+/** What the hosts hand over: the request of node:http, which that of Express is too, or Fastify's around it. */
+export type HostRequest = (IncomingMessage & Parsed) | ({ readonly raw: IncomingMessage } & Parsed);
+
+/** The response of node:http or Express, or Fastify's reply around it. */
+export type HostResponse = ServerResponse | { readonly raw: ServerResponse; hijack(): unknown };
+
+/** What an endpoint answers, without a framework. */
+export interface EndpointAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export type RequestHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+/** The request of node:http. */
+export const streamOf = (request: HostRequest): IncomingMessage => ('raw' in request ? request.raw : request);
+
+/** The response of node:http; the host leaves it alone from now on. */
+export function takeResponse(response: HostResponse): ServerResponse {
+  if (!('hijack' in response)) return response;
+  response.hijack();
+  return response.raw;
+}
+
+/** The bytes as they came: kept by a parser of the host, or still in the stream. Undefined when a parser has consumed them. */
+export async function bytesOf(request: HostRequest, limits: BodyLimits): Promise<Buffer | undefined> {
+  if (Buffer.isBuffer(request.rawBody)) return request.rawBody;
+  if (Buffer.isBuffer(request.body)) return request.body;
+  return readRawBody(streamOf(request), limits);
+}
+
+/** Writes to the response of node:http itself, so that no interceptor, serializer or filter of the host stands between. */
+export function write(response: ServerResponse, answer: EndpointAnswer, stream: IncomingMessage): void {
+  if (response.headersSent || response.destroyed) return;
+  const headers: Record<string, string | number> = { ...answer.headers };
+  // 204 has no body, and must not say how long it is
+  if (answer.status !== 204) headers['content-length'] = Buffer.byteLength(answer.body);
+  if (!stream.complete) {
+    // what was not read cannot be told from a next request; HTTP/2 has streams and forbids the header
+    if (stream.httpVersionMajor < 2) headers['connection'] = 'close';
+    stream.resume();
+  }
+  response.writeHead(answer.status, headers);
+  response.end(answer.body);
+}
