@@ -52,7 +52,7 @@ export function webhooks(bench: () => Bench): void {
     const { token } = await withHook('one');
     const task = await b.claimed('two');
     const more = { kind: 'webhook', event: webhookEvent(token), request: writeWebhookSpec(SPEC) } as const;
-    await expect(b.commit(task, { rows: [b.fact('hook', 1, '{}', more)] })).rejects.toThrow();
+    await expect(b.commit(task, { rows: [b.fact('hook', 1, '{}', more)] })).rejects.toThrow('workflow_step_webhook');
   });
 
   it('keeps calls in the order in which they came, also those of one moment, and wakes the run', async () => {
