@@ -7,7 +7,6 @@ import { DEFAULT_RETRY } from './retry.js';
 
 const SECOND = 1000;
 const askedAt = 1_700_000_000_000;
-const deadline = askedAt + 100 * SECOND;
 const failure = toFailure(new Error('down'));
 const policy = { ...DEFAULT_RETRY, retries: 2, jitter: false };
 

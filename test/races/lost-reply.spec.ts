@@ -94,6 +94,25 @@ class Waiting {
   }
 }
 
+/** Polls on its own and beside something else, five looks each, one of them a failure. */
+@Workflow({ name: 'polling' })
+class Polling {
+  readonly looks: string[] = [];
+
+  async run(ctx: WorkflowContext<void>): Promise<unknown> {
+    const look = async (): Promise<number | undefined> => {
+      const { step, attempt } = currentStep();
+      this.looks.push(`${ctx.runId} ${step} ${attempt}`);
+      if (attempt === 2) throw new Error('once');
+      return attempt < 5 ? undefined : attempt;
+    };
+    const times = { every: '10ms', timeout: '1h', retryDelay: '5ms' } as const;
+    const alone = await ctx.poll('alone', look, times);
+    const [beside] = await Promise.all([ctx.poll('beside', look, times), ctx.sleep('nap', '1ms')]);
+    return [alone.value, beside.value];
+  }
+}
+
 const nexts = (values: readonly unknown[]): readonly string[] => values[6] as string[];
 const commitTo =
   (next: string) =>
@@ -142,7 +161,7 @@ describe.each(DATABASES)(
       let count = 0;
       let runId: string;
       beforeAll(async () => {
-        app = await boot(database, { transport, providers: [Steps, Everything, Waiting] });
+        app = await boot(database, { transport, providers: [Steps, Everything, Waiting, Polling] });
         client = app.get(WorkflowClient);
         steps = app.get(Steps);
       });
@@ -181,6 +200,29 @@ describe.each(DATABASES)(
           expect(lost.count).toBe(1);
           lost.stop();
           expect(steps.executions.of(runId).toSorted()).toEqual(STEPS.toSorted());
+          await expectOneEnd('completed');
+        },
+      );
+
+      it.each([
+        ['a flush that goes on', 1],
+        ['a flush that suspends', 4],
+        ['a claim', 3],
+        ["a step's failed attempt", 4],
+        ["a step's answer", 1],
+      ] as const)(
+        'of %s of a poll, %s times: each look is taken once, and counted once',
+        async (reply, times) => {
+          const lost = app.loseReplies(REPLIES[reply], times);
+          const run = await client.trigger(Polling, undefined, { runId });
+          expect(await run.result({ timeout: '15s' })).toEqual([5, 5]);
+          expect(lost.count).toBe(times);
+          lost.stop();
+          const looks = app.get(Polling).looks.filter((one) => one.startsWith(`${runId} `));
+          const expected = ['alone', 'beside'].flatMap((step) =>
+            [1, 2, 3, 4, 5].map((n) => `${runId} ${step} ${n}`),
+          );
+          expect(looks).toEqual(expected);
           await expectOneEnd('completed');
         },
       );
