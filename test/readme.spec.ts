@@ -194,7 +194,8 @@ function declared(): Map<string, string | undefined> {
     for (const member of interfaces.get(name)!.members) {
       const own = prefix + member.name!.getText();
       const tag = ts.getJSDocTags(member).find(({ tagName }) => tagName.text === 'default');
-      if (!['http', 'http.calls', 'steps'].includes(own)) found.set(own, ts.getTextOfJSDocComment(tag?.comment));
+      if (!['http', 'http.calls', 'steps'].includes(own))
+        found.set(own, ts.getTextOfJSDocComment(tag?.comment));
     }
   };
   collect('WorkflowModuleOptions', '');

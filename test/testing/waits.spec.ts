@@ -183,13 +183,13 @@ describe('retryDelay', () => {
       expect(await run.result()).toEqual(['constant', 'expression', 'chosen', 'thrown', 'inherited']);
       const { thrown, ...rest } = flaky.attempts;
       const paused = Object.entries(rest).map(([name, times]) => [name, pauses(times)]);
-    expect(Object.fromEntries(paused)).toEqual({
-      constant: [10, 10, 10],
-      expression: [1, 2, 4],
-      chosen: [0, 3600, 10],
-      inherited: [60, 60, 60],
-    });
-    // a function that throws loses nothing: the backoff counts, of 1, 2 and 4 s with jitter
+      expect(Object.fromEntries(paused)).toEqual({
+        constant: [10, 10, 10],
+        expression: [1, 2, 4],
+        chosen: [0, 3600, 10],
+        inherited: [60, 60, 60],
+      });
+      // a function that throws loses nothing: the backoff counts, of 1, 2 and 4 s with jitter
       for (const [i, pause] of pauses(thrown!).entries()) {
         expect(pause).toBeGreaterThanOrEqual(2 ** i / 2);
         expect(pause).toBeLessThanOrEqual(2 ** i);
