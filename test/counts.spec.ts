@@ -2,12 +2,14 @@ import { Injectable, Module, type DynamicModule, type INestApplication } from '@
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
+  CallPerformer,
   Step,
   Workflow,
   WorkflowClient,
   WorkflowContext,
   WorkflowModule,
   WorkflowScheduler,
+  type CallOutcome,
   type WorkflowModuleOptions,
 } from 'nestjs-workflow';
 import { Clock, RunIntake, SignalChannel } from '../lib/ports/index.js';
@@ -53,6 +55,29 @@ class SideBySide {
     const all = await Promise.all(Array.from({ length: STEPS }, (_, n) => this.work.together(n)));
     return all.length;
   }
+}
+
+@Workflow({ name: 'calls' })
+class Calls {
+  async run(ctx: WorkflowContext<void>): Promise<number> {
+    const request = { url: 'https://api.example/', method: 'POST', body: { n: 1 } };
+    const all = await Promise.all(Array.from({ length: STEPS }, (_, n) => ctx.call(`call ${n}`, request)));
+    return all.length;
+  }
+}
+
+/** Answers when all calls have begun. */
+class Together extends CallPerformer {
+  #begun = 0;
+  #open: () => void = () => {};
+  readonly #all = new Promise<void>((resolve) => (this.#open = resolve));
+
+  async perform(): Promise<CallOutcome> {
+    if (++this.#begun === STEPS) this.#open();
+    await this.#all;
+    return { ok: true, value: { status: 200, headers: {}, body: undefined } };
+  }
+  async close(): Promise<void> {}
 }
 
 /** So long that no beat and no poll falls into what is counted. */
@@ -190,8 +215,9 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
         dumpOf(database),
         WorkflowModule.forRoot({ database: oneConnection(database), worker: QUIET, ...options }),
       ],
-      providers: [InARow, SideBySide, Work],
+      providers: [InARow, SideBySide, Calls, Work],
     });
+    builder.overrideProvider(CallPerformer).useClass(Together);
     if (clock) builder.overrideProvider(Clock).useValue(clock);
     app = (await builder.compile()).createNestApplication({ logger: ['error'] });
     if (options.transport === 'in-process') await app.init();
@@ -280,6 +306,27 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     expect(claims).toBeLessThanOrEqual(4);
     // at most one in 20 ms: after the tasks, after the answers, after the end
     expect(notifies).toBeLessThanOrEqual(3);
+  });
+
+  it('10 calls side by side in-process: the same, for they load no more than their row', async () => {
+    const counter = await start({ transport: 'in-process' });
+    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+    await app.get(WorkflowClient).trigger(Calls, undefined);
+    await ended;
+    await app.get(WorkflowScheduler).idle();
+    await counter.settled();
+    const { workflow_claim: claims = 0, workflow_notify: notifies = 0, ...counts } = counter.take();
+    expect(counts).toEqual({
+      workflow_trigger: 1,
+      workflow_commit: 2,
+      workflow_load: 2,
+      workflow_answer: 1,
+    });
+    expect(claims).toBeGreaterThanOrEqual(2);
+    expect(claims).toBeLessThanOrEqual(4);
+    expect(notifies).toBeLessThanOrEqual(3);
+    expect(await counter.rowWrites('workflow_task')).toBe(3 * STEPS + 5);
+    expect(await counter.rowWrites('workflow_step')).toBe(3 * STEPS);
   });
 
   it('and three row writes in two tables for each of them', async () => {
