@@ -64,9 +64,9 @@ export class WorkflowWebhooks extends WebhookIntake {
   async deliver(hook: LiveWebhook, call: WebhookCallData): Promise<boolean> {
     const data = this.codec.encode(call, `call of webhook "${hook.name}"`);
     const request = { token: hook.token, eventId: orderedUuid(), data };
-    const delivered = await this.intake.repeat(() => this.store.callWebhook(request));
-    if (delivered) this.intake.announceDue();
-    return delivered;
+    const what = await this.intake.repeat(() => this.store.callWebhook(request));
+    if (what === 'due') this.intake.announceDue();
+    return what !== 'gone';
   }
 
   #inTime(work: () => Promise<unknown>): Promise<unknown> {

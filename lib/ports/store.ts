@@ -264,8 +264,11 @@ export abstract class RunStore {
 
   /** The webhook of this token; null when there is none, or its run has ended. */
   abstract webhook(token: string): Promise<LiveWebhook | null>;
-  /** Puts a call into the inbox of the webhook's run and makes that due. False, and nothing written, when the run has ended. */
-  abstract callWebhook(request: WebhookCallRequest): Promise<boolean>;
+  /**
+   * Puts a call into the inbox of the webhook's run. `due`: that has something to do with it now; `kept`: it does not wait for a
+   * call, and finds it when it does; `gone`, and nothing written: the run has ended.
+   */
+  abstract callWebhook(request: WebhookCallRequest): Promise<'due' | 'kept' | 'gone'>;
 
   /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. With a manager: in its transaction. */
   abstract cancel(

@@ -168,9 +168,10 @@ export class TypeOrmRunStore extends JournalStore {
     return { ...readWebhookSpec(request), token, runId, workflow, version };
   }
 
-  async callWebhook({ token, eventId, data }: WebhookCallRequest): Promise<boolean> {
+  async callWebhook({ token, eventId, data }: WebhookCallRequest): Promise<'due' | 'kept' | 'gone'> {
     const values = [this.now(), webhookEvent(token), eventId, data];
-    return (await this.query(sql.callWebhook, values)).length > 0;
+    const [row] = await this.query<{ due: boolean }>(sql.callWebhook, values);
+    return row === undefined ? 'gone' : row.due ? 'due' : 'kept';
   }
 
   async cancel(filter: RunFilter, manager?: EntityManager): Promise<{ execution: string; runId: string }[]> {

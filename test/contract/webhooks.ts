@@ -43,7 +43,7 @@ export function webhooks(bench: () => Bench): void {
     const token = newToken();
     await b.waiting(webhookEvent(token));
     expect(await b.store.webhook(token)).toBeNull();
-    expect(await b.store.callWebhook(callOf(token))).toBe(false);
+    expect(await b.store.callWebhook(callOf(token))).toBe('gone');
     expect(await b.claim()).toEqual([]);
   });
 
@@ -52,16 +52,20 @@ export function webhooks(bench: () => Bench): void {
     const { token } = await withHook('one');
     const task = await b.claimed('two');
     const more = { kind: 'webhook', event: webhookEvent(token), request: writeWebhookSpec(SPEC) } as const;
-    await expect(b.commit(task, { rows: [b.fact('hook', 1, '{}', more)] })).rejects.toThrow('workflow_step_webhook');
+    await expect(b.commit(task, { rows: [b.fact('hook', 1, '{}', more)] })).rejects.toThrow(
+      'workflow_step_webhook',
+    );
   });
 
-  it('keeps calls in the order in which they came, also those of one moment, and wakes the run', async () => {
+  const waitFor = (token: string) => bench().journalRow('wait', { kind: 'wait', event: webhookEvent(token) });
+
+  it('keeps calls in the order in which they came, also those of one moment, and wakes the run that waits', async () => {
     const b = bench();
     const { task, token } = await withHook();
-    await b.commit(task, { next: { to: 'suspend', dueAt: b.now + 60_000 } });
+    await b.commit(task, { rows: [waitFor(token)], next: { to: 'suspend', dueAt: b.now + 60_000 } });
     const calls = Array.from({ length: 20 }, (_, i) => callOf(token, String(i)));
     for (const [i, call] of calls.entries()) {
-      expect(await b.store.callWebhook(call)).toBe(true);
+      expect(await b.store.callWebhook(call)).toBe('due');
       if (i === 10) b.clock.pass(1);
     }
     const [again] = await b.claim();
@@ -76,8 +80,8 @@ export function webhooks(bench: () => Bench): void {
     const b = bench();
     const { task, token } = await withHook();
     const call = callOf(token);
-    expect(await b.store.callWebhook(call)).toBe(true);
-    expect(await b.store.callWebhook(call)).toBe(true);
+    expect(await b.store.callWebhook(call)).toBe('due');
+    expect(await b.store.callWebhook(call)).toBe('due');
     expect((await b.load(task)).inbox).toHaveLength(1);
   });
 
@@ -85,15 +89,34 @@ export function webhooks(bench: () => Bench): void {
     const b = bench();
     const { task, token } = await withHook();
     const { wanted } = await b.load(task);
-    await b.store.callWebhook(callOf(token));
+    expect(await b.store.callWebhook(callOf(token))).toBe('due');
     expect(await b.commit(task, { wantedSeen: wanted, next: { to: 'suspend', dueAt: null } })).toBe('due');
+  });
+
+  it('lets a run sleep on that waits for something else, and is there when it waits for a call', async () => {
+    const b = bench();
+    const { task, token } = await withHook();
+    const other = b.journalRow('other', { kind: 'wait', event: b.id('other'), wakeAt: b.now + 60_000 });
+    await b.commit(task, { rows: [other], next: { to: 'suspend', dueAt: b.now + 60_000 } });
+    expect(await b.store.callWebhook(callOf(token, '1'))).toBe('kept');
+    expect(await b.store.callWebhook(callOf(token, '2'))).toBe('kept');
+    expect(await b.claim()).toEqual([]);
+    b.clock.pass(60_000);
+    const [again] = await b.claim();
+    expect(await b.store.callWebhook(callOf(token, '3'))).toBe('due');
+    const loaded = await b.load(again!);
+    expect(loaded.inbox.map(({ data }) => data)).toEqual(['1', '2', '3']);
+    // the third came after what the activation has seen
+    const next = { to: 'suspend', dueAt: null } as const;
+    expect(await b.commit(again!, { wantedSeen: 2, rows: [waitFor(token)], next })).toBe('due');
+    expect(await b.claim()).toHaveLength(1);
   });
 
   it('writes nothing for a run that has ended, or for a token that never was', async () => {
     const b = bench();
     const { task, token } = await withHook();
     await b.store.cancel({ runIds: [task.runId] });
-    expect(await b.store.callWebhook(callOf(token))).toBe(false);
-    expect(await b.store.callWebhook(callOf(newToken()))).toBe(false);
+    expect(await b.store.callWebhook(callOf(token))).toBe('gone');
+    expect(await b.store.callWebhook(callOf(newToken()))).toBe('gone');
   });
 }

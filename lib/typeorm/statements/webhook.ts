@@ -10,18 +10,33 @@ where s.kind = 'webhook' and s.event = $1`,
 };
 
 /**
- * A call of a webhook: into the inbox of its run, and the advance task rises, in one commit, whatever the run is doing. Calls
- * wait there in the order of their time and id until a wait takes them. A run that ends while this waits for its task takes
- * that task away: then there is no row, and nothing was written.
+ * A call of a webhook: into the inbox of its run, and `wanted` rises, in one commit, whatever the run is doing. Calls wait there in
+ * the order of their time and id until a wait takes them. A run that ends while this waits for its task takes that task away: then
+ * there is no row, and nothing was written.
+ *
+ * The task becomes due unless the run sleeps and waits for no call now: a thousand calls before the first wait need not replay it a
+ * thousand times. That is read from the snapshot, which may be older than the lock: the run may have begun to wait in between. But
+ * waits are written under a lease alone, and each lease raises the fence: who found the task without a lease before the lock, and
+ * finds it so with the same fence under it, has seen every wait there is. Any later one is committed after this, and finds that
+ * `wanted` has grown.
  */
 export const callWebhook: Statement = {
   name: 'workflow_call_webhook',
   text: (t) => `
 with ${CLOCK('$1')},
+hook as materialized (
+  select s.execution from ${t.step} s where s.kind = 'webhook' and s.event = $2
+),
+undisturbed as materialized (
+  select k.id, k.fence
+  from ${t.task} k join hook h using (execution)
+  where k.step_key = '' and k.lease_owner is null
+    and not exists (select from ${t.step} w where w.execution = k.execution and w.state = 'pending' and w.event = $2)
+),
 locked as materialized (
-  select k.id, k.execution
+  select k.id, k.execution, k.fence, k.lease_owner
   from ${t.task} k
-  where k.step_key = '' and k.execution = (select s.execution from ${t.step} s where s.kind = 'webhook' and s.event = $2)
+  where k.step_key = '' and k.execution = (select execution from hook)
   order by k.id
   for update
 ),
@@ -30,8 +45,9 @@ message as (
   select $3::uuid, l.execution, $2, $3::uuid, $4, c.now from locked l, clock c
   on conflict (id) do nothing
 )
-update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
-from locked l, clock c
+update ${t.task} k
+set wanted = k.wanted + 1, due_at = case when u.id is null then least(k.due_at, c.now) else k.due_at end
+from clock c, locked l left join undisturbed u on u.id = l.id and u.fence = l.fence and l.lease_owner is null
 where k.id = l.id
-returning k.id`,
+returning u.id is null as due`,
 };
