@@ -42,6 +42,9 @@ export interface DueSchedules {
   readonly now: number;
 }
 
+/** One revision of a schedule: once it is changed, it is no longer this one. */
+export const revisionOf = ({ id, revision }: { id: string; revision: number }): string => `${revision}@${id}`;
+
 /** What was decided on a due schedule. */
 export interface ScheduleMove {
   readonly id: string;
@@ -55,7 +58,7 @@ export interface ScheduleMove {
 }
 
 export interface Moved {
-  /** ids of the schedules that were moved by this call; the others were changed by somebody else meanwhile */
+  /** ids of the schedules that were moved by this call; somebody else moves or changes the others */
   readonly moved: readonly string[];
   /** executions that were cancelled */
   readonly cancelled: readonly string[];
@@ -69,7 +72,10 @@ export interface ScheduleFilter {
 
 /** The durable side of schedules. Each method is one statement, but for `move`, which is one transaction. */
 export abstract class ScheduleStore {
-  /** Due schedules of these workflows, longest due first. `computed`: schedules whose payload this process can make. */
+  /**
+   * Due schedules of these workflows, longest due first. `computed`: ids of schedules whose payload this process can make.
+   * `passOver`: what {@link revisionOf} gives of those that are left alone for now.
+   */
   abstract due(
     workflows: readonly string[],
     computed: readonly string[],

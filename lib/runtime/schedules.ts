@@ -6,6 +6,7 @@ import {
   RunIntake,
   RunStore,
   ScheduleStore,
+  revisionOf,
   type DueScheduleRecord,
   type DueSchedules,
   type ScheduleMove,
@@ -26,6 +27,8 @@ const LOOK_AGAIN_MS = 30_000;
 /** Between two looks for runs that a queued time waits for: on a busy system runs end all the time. */
 const ENDED_PAUSE_MS = 100;
 
+type Revision = Parameters<typeof revisionOf>[0];
+
 /** What one round of looks came to. */
 export interface ScheduleRound {
   /** something was started, or passed over */
@@ -41,6 +44,7 @@ export interface ScheduleRound {
 @Injectable()
 export class ScheduleRunner {
   readonly #logger = new Logger('Workflow');
+  /** revisions that are left alone until then */
   readonly #held = new Map<string, number>();
   #running = false;
   #timer: (() => void) | undefined;
@@ -149,7 +153,7 @@ export class ScheduleRunner {
       await this.#move([move]);
     } catch (error) {
       if (this.runStore.fault(error) === 'transient') throw error;
-      this.#hold(move.id, error);
+      this.#failed(move, error);
     }
   }
 
@@ -160,7 +164,10 @@ export class ScheduleRunner {
       this.intake.announceEnded();
       this.intake.settle();
     }
-    if (moves.some(({ id, starts }) => starts.length > 0 && moved.includes(id))) this.intake.announceDue();
+    const own = new Set(moved);
+    if (moves.some(({ id, starts }) => starts.length > 0 && own.has(id))) this.intake.announceDue();
+    // another process is at them; should it die there, this one comes back
+    for (const move of moves) if (!own.has(move.id)) this.#hold(move, this.config.pollMs);
   }
 
   #decided(schedule: DueScheduleRecord, now: number): ScheduleMove | undefined {
@@ -175,20 +182,27 @@ export class ScheduleRunner {
         cancel: cancelPrevious ? lastRunId : null,
       };
     } catch (error) {
-      this.#hold(schedule.id, error);
+      this.#failed(schedule, error);
       return undefined;
     }
   }
 
-  /** Passed over for a while: others are due as well. */
-  #hold(id: string, error: unknown): void {
-    this.#logger.error(`Schedule "${id}" could not be started, trying on: ${(error as Error).message}`);
-    this.#held.set(id, this.clock.elapsed() + LOOK_AGAIN_MS);
+  #failed(schedule: Revision, error: unknown): void {
+    if (this.runStore.fault(error) === 'blocked') return this.#hold(schedule, this.config.pollMs);
+    this.#logger.error(
+      `Schedule "${schedule.id}" could not be started, trying on: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    this.#hold(schedule, LOOK_AGAIN_MS);
+  }
+
+  /** Left alone for a while, or until it is changed: others are due as well. */
+  #hold(schedule: Revision, ms: number): void {
+    this.#held.set(revisionOf(schedule), this.clock.elapsed() + ms);
   }
 
   #heldNow(): string[] {
     const elapsed = this.clock.elapsed();
-    for (const [id, until] of this.#held) if (until <= elapsed) this.#held.delete(id);
+    for (const [revision, until] of this.#held) if (until <= elapsed) this.#held.delete(revision);
     return [...this.#held.keys()];
   }
 

@@ -5,8 +5,8 @@ const SCHEDULE = `
   s.paused, s.revision, ${toMs('s.next_at')} as next_at, ${toMs('s.last_at')} as last_at, s.last_run_id,
   ${toMs('s.created_at')} as created_at, ${toMs('s.updated_at')} as updated_at`;
 
-/** Those that this process looks at: $3 of its code makes their payloads, $4 it passes over for now. */
-const OURS = `not s.paused and (s.payload is not null or s.id = any($3::text[])) and s.id <> all($4::text[])`;
+/** Those that this process looks at: its code makes the payloads of $3, and revisions in $4 it passes over for now. */
+const OURS = `not s.paused and (s.payload is not null or s.id = any($3::text[])) and s.revision || '@' || s.id <> all($4::text[])`;
 
 const PREVIOUS_ACTIVE = (t: { run: string }): string =>
   `exists (select from ${t.run} r where r.run_id = s.last_run_id and r.is_current and r.status = 'active')`;
@@ -57,8 +57,8 @@ order by s.next_at, s.id`,
 };
 
 /**
- * Moves schedules on, each from the revision that was decided on. Locked, not read: who comes second waits for the first, and
- * then finds another revision. First statement of the transaction that inserts the runs.
+ * Moves schedules on, each from the revision that was decided on. Locked, not read: who comes second finds it locked, and later
+ * with another revision. First statement of the transaction that inserts the runs; none of it waits long for a lock.
  */
 export const moveSchedules: Statement = {
   name: 'workflow_move_schedules',
@@ -71,7 +71,7 @@ locked as materialized (
     on i.id = s.id and i.revision = s.revision
   where not s.paused
   order by s.id
-  for update of s
+  for update of s skip locked
 )
 update ${t.schedule} s
 set next_at = ${toTime('l.next_ms')}, revision = s.revision + 1,
