@@ -252,7 +252,13 @@ export async function startApp(db: TestDatabase, options: AppOptions = {}): Prom
   };
 }
 
-const TABLES = ['workflow_run', 'workflow_step', 'workflow_task', 'workflow_message'] as const;
+const TABLES = [
+  'workflow_run',
+  'workflow_step',
+  'workflow_task',
+  'workflow_message',
+  'workflow_schedule',
+] as const;
 
 /** Every row of the engine's tables: two dumps are equal when nothing was written between them. */
 export async function dump({ database }: TestApp): Promise<Record<string, string[]>> {
