@@ -48,6 +48,7 @@ class FailsBeside {
   @OnFailure()
   async failed(ctx: FailureContext<CallOptions>): Promise<void> {
     await ctx.waitForEvent('go', `go ${ctx.runId}`);
+    await ctx.call('call', { url: ctx.payload.url });
   }
 }
 
@@ -182,37 +183,46 @@ describe.each(DATABASES)('ctx.call on $name', ({ create }) => {
     });
 
     it('fails with what the last attempt ended with', async () => {
+      const answers: Record<string, (response: ServerResponse) => unknown> = {
+        '/status': (response) =>
+          response.writeHead(422, { 'content-type': 'application/json' }).end('{"error":"no amount"}'),
+        '/reset': (response) => response.socket!.resetAndDestroy(),
+        '/garbage': (response) => response.socket!.end('garbage'),
+        '/hang': () => undefined,
+        '/large': (response) => response.end(Buffer.alloc(15_001)),
+        '/bytes': (response) => response.end(Buffer.alloc(14_000, 1)),
+        '/inside': (response) => response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
+      };
       const { url, requests } = await serveHttp((request, response) => {
-        if (request.url === '/reset') return void request.socket.resetAndDestroy();
-        if (request.url === '/large') return void response.end(Buffer.alloc(15_001));
-        if (request.url === '/bytes') return void response.end(Buffer.alloc(14_000, 1));
-        response.writeHead(422, { 'content-type': 'application/json' }).end('{"error":"no amount"}');
+        answers[request.url!]!(response);
       });
       const { port } = new URL(url);
       expect(
         await resultOf(
           { url: `${url}/status`, throwOnError: true },
           { url: `${url}/reset`, retries: 2 },
+          { url: `${url}/garbage`, retries: 1 },
+          { url: `${url}/hang`, retries: 1, timeout: '20ms' },
           { url: `${url}/large` },
           { url: `${url}/bytes` },
+          { url: `${url}/inside` },
           { url: `http://[::1]:${port}/` },
         ),
       ).toMatchObject([
         { attempts: 1, code: 'WF_CALL_STATUS', data: { status: 422, body: { error: 'no amount' } } },
         { attempts: 3, code: 'WF_CALL_FAILED' },
+        { attempts: 2, code: 'WF_CALL_FAILED' },
+        { attempts: 2, code: 'WF_CALL_TIMEOUT' },
         { attempts: 1, code: 'WF_CALL_TOO_LARGE' },
         // base64 of it is longer than a payload may be
         { attempts: 1, code: 'WF_TOO_LARGE' },
         { attempts: 1, code: 'WF_CALL_DENIED' },
+        { attempts: 1, code: 'WF_CALL_DENIED' },
       ]);
-      expect(requests.map((one) => one.url).toSorted()).toEqual([
-        '/bytes',
-        '/large',
-        '/reset',
-        '/reset',
-        '/reset',
-        '/status',
-      ]);
+      const made = (path: string): number => requests.filter((one) => one.url === path).length;
+      // a time limit of 20 ms may pass before the request is out
+      const { '/hang': _, ...counted } = answers;
+      expect(Object.keys(counted).map(made)).toEqual([1, 3, 2, 1, 1, 1]);
     });
 
     it('that cannot be made fails the run, and asks for nothing', async () => {
@@ -275,6 +285,11 @@ describe.each(DATABASES)('ctx.call on $name', ({ create }) => {
       expect(requests.length).toBe(1);
       await client.notify(`go ${run.runId}`, null, { runId: run.runId });
       await expect(run.result()).rejects.toMatchObject({ failure: { message: 'beside' } });
+      // its @OnFailure may call
+      expect(requests.map(({ headers }) => headers['idempotency-key'])).toEqual([
+        expect.stringMatching(/\/\d+\/call$/),
+        expect.stringMatching(/\/\d+\/onFailure\/call$/),
+      ]);
     });
   });
 });
