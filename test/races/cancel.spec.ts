@@ -91,6 +91,7 @@ describe.each(DATABASES)('cancel on $name', ({ create }) => {
       workflow_step: before['workflow_step'],
       workflow_task: [],
       workflow_message: [],
+      workflow_schedule: [],
     });
     expect((await run.get()).status).toBe('cancelled');
   });
