@@ -1,6 +1,7 @@
 import type { LoggerService, Type } from '@nestjs/common';
 import type { CallResponse } from '../engine/call.js';
 import type { Duration } from '../engine/duration.js';
+import type { KeyedFlowControl } from '../engine/flow-control.js';
 import type { RetryOptions } from '../engine/retry.js';
 import type { Failure } from '../engine/failure.js';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
@@ -23,6 +24,11 @@ export interface StepOptions extends RetryOptions {
   name?: string;
   /** limit of one attempt; then its `signal` fires and the attempt has failed @default none */
   timeout?: Duration;
+  /**
+   * Limits for all steps with this key, in place of those of the run. Such a step is always a task of its own, and each attempt
+   * of it waits in line. A key that is a function is called with the arguments of the step (those of `ctx.run` have none).
+   */
+  flowControl?: KeyedFlowControl;
 }
 
 /** Options of `ctx.poll`. The time limit of one look is that of `stepDefaults` or of the module's `steps`. */

@@ -1,7 +1,9 @@
 import 'reflect-metadata';
 import { Injectable, type Type } from '@nestjs/common';
 import { parseDuration, type Duration } from '../engine/duration.js';
+import { checkFlowControl, type KeyedFlowControl } from '../engine/flow-control.js';
 import { resolveRetry, type RetryOptions } from '../engine/retry.js';
+import { checkSingleton, type KeyedSingleton } from '../engine/singleton.js';
 import { WorkflowError } from '../errors/index.js';
 import { FailureContext, type StepOptions } from './context.js';
 import { checkName } from './event.js';
@@ -16,11 +18,16 @@ export interface WorkflowOptions extends RetryOptions {
   stepDefaults?: StepOptions;
   /** limit of the whole run, from trigger to end @default none */
   timeout?: Duration;
+  /** of all its runs, unless a trigger says otherwise; the key may come from the payload: `key: ({ tenant }) => tenant` */
+  flowControl?: KeyedFlowControl<[payload: any]>;
+  /** of all its runs, unless a trigger says otherwise; the key may come from the payload */
+  singleton?: KeyedSingleton<[payload: any]>;
 }
 
 export interface KeyedStepOptions<A extends unknown[]> extends StepOptions {
   /** tells parallel calls of one step apart by their arguments instead of by their order: `key: (id) => id` */
   key?: (...args: A) => string;
+  flowControl?: KeyedFlowControl<A>;
 }
 
 const WORKFLOW = Symbol.for('nestjs-workflow:workflow');
@@ -39,8 +46,9 @@ export function Workflow(
 ): <C extends Type<WorkflowHandler<any, any>>>(target: C) => void {
   checkName(options?.name, 'The name of @Workflow');
   if (options.version !== undefined) checkName(options.version, `The version of @Workflow "${options.name}"`);
-  checkStep(options.stepDefaults ?? {});
-  checkStep(options);
+  checkStep(options.stepDefaults ?? {}, `the steps of @Workflow "${options.name}"`);
+  checkStep(options, `@Workflow "${options.name}"`);
+  if (options.singleton !== undefined) checkSingleton(options.singleton);
   return (target) => {
     // an @Injectable below this one has said more: its scope stays
     if (!Reflect.hasOwnMetadata(INJECTABLE, target)) Injectable()(target);
@@ -66,7 +74,7 @@ export function Step<A extends any[] = any[]>(
       ? unknown
       : { error: 'step result has methods or symbols: return plain data' }),
 ) => void {
-  checkStep(options);
+  checkStep(options, '@Step');
   if (options.name !== undefined) checkName(options.name, 'The name of @Step');
   return (proto: object, method: string, descriptor: PropertyDescriptor): any => {
     const owner = (proto as { constructor?: { name?: string } }).constructor?.name ?? 'object';
@@ -95,6 +103,7 @@ function durable(original: Method, name: string, method: string, options: KeyedS
         digest: session.digest(args),
         execute: () => original.apply(this, args),
         ...session.policy(options),
+        ...session.flow(options, name, args),
       });
     },
   }[method]!;
@@ -133,7 +142,8 @@ export function OnFailure(): <F extends (ctx: FailureContext<any>) => Promise<vo
 export const onFailureMethodOf = (proto: object): string | undefined =>
   Reflect.getMetadata(ON_FAILURE, proto);
 
-function checkStep(options: StepOptions): void {
+function checkStep(options: Omit<StepOptions, 'name'>, of: string): void {
   resolveRetry(options);
   if (options.timeout !== undefined) parseDuration(options.timeout);
+  if (options.flowControl !== undefined) checkFlowControl(options.flowControl, of);
 }

@@ -52,13 +52,13 @@ export class DurableContext<P> extends WorkflowContext<P> {
   run<R>(name: string, fn: (step: StepContext) => Promise<R> | R, options?: StepOptions): Promise<R> {
     const inside = runScope.getStore()?.step;
     if (inside) return new Promise((resolve) => resolve(fn(inside)));
-    const { retry, timeoutMs } = this.session.policy(options);
+    checkName(name, 'The name of ctx.run');
     return this.ask<R>({
       kind: 'step',
-      name: checkName(name, 'The name of ctx.run'),
+      name,
       execute: fn,
-      retry,
-      timeoutMs,
+      ...this.session.policy(options),
+      ...this.session.flow(options, name, []),
     });
   }
 

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
 import type { Instant, Replay, Request } from '../engine/replay.js';
+import type { ResolvedFlow } from '../engine/flow-control.js';
 import type { RetryPolicy } from '../engine/retry.js';
 import type { CallOptions } from './call.js';
 import type {
@@ -21,6 +22,8 @@ export interface RunSession {
   readonly replay: Replay;
   ask(request: Request): Promise<unknown>;
   policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null };
+  /** of a step, from its own options and the defaults; empty without any */
+  flow(options: StepOptions | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow };
   digest(args: readonly unknown[]): string | null;
   now(): Date;
   random(): number;

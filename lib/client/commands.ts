@@ -12,9 +12,12 @@ import {
   type TriggerOptions,
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
+import { resolveFlowControl } from '../engine/flow-control.js';
+import { resolvePriority } from '../engine/priority.js';
 import { derivedUuid } from '../engine/random.js';
 import type { Instant } from '../engine/replay.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
+import { resolveSingleton } from '../engine/singleton.js';
 import { WorkflowError } from '../errors/index.js';
 import {
   Codec,
@@ -186,6 +189,8 @@ export class WorkflowCommands extends RunEffects {
     const labels = given.map((label) => checkName(label, 'A label'));
     if (labels.length > MAX_LABELS)
       throw new WorkflowError('WF_INVALID_ARGUMENT', `A run has at most ${MAX_LABELS} labels`);
+    const flow = options.flowControl ?? definition.flowControl;
+    const singleton = options.singleton ?? definition.singleton;
     return {
       triggerId,
       runId,
@@ -196,6 +201,9 @@ export class WorkflowCommands extends RunEffects {
       due: dueOf(options),
       deadlineInMs: timeoutMs,
       parent: null,
+      priority: resolvePriority(options.priority),
+      flow: flow === undefined ? null : resolveFlowControl(flow, `run ${runId}`, [payload]),
+      singleton: singleton === undefined ? null : resolveSingleton(singleton, [payload]),
     };
   }
 

@@ -50,6 +50,9 @@ export const isExecutable = (ask: Ask): boolean => ask.request.execute !== undef
 export const isWait = ({ request }: Ask): boolean =>
   request.kind === 'sleep' || request.kind === 'wait' || request.kind === 'poll';
 
+/** Executed inline where nothing else is outstanding; with flow control never, so that each attempt is claimed. */
+const isInline = (ask: Ask): boolean => isExecutable(ask) && ask.request.flow === undefined;
+
 /** Done under a task of its own, always: an external call, which no process of the run waits for. */
 const hasTask = (ask: Ask): boolean => isExecutable(ask) || ask.request.call !== undefined;
 
@@ -60,11 +63,11 @@ export const unstarted = (journal: Journal, open: readonly Ask[]): Ask[] =>
 /**
  * Decides what happens next from what is asked and not answered.
  * A step is executed inline only if nothing else of the run is outstanding: so a ten-minute step never holds up a timeout
- * beside it, and parallel steps are parallel calls.
+ * beside it, and parallel steps are parallel calls. A step with flow control of its own is never executed inline.
  */
 export function planFor(journal: Journal, open: readonly Ask[], now: number): Plan {
   const only = open.length === 1 ? open[0]! : undefined;
-  if (only !== undefined && isExecutable(only)) {
+  if (only !== undefined && isInline(only)) {
     const row = journal.get(only.key);
     if (row === undefined) return { do: 'execute', ask: only, attempt: 1 };
     if (!row.dispatched && (row.wakeAt === null || row.wakeAt <= now)) {

@@ -1,4 +1,5 @@
 import type { PollTimes } from './poll.js';
+import type { ResolvedFlow } from './flow-control.js';
 import type { RetryPolicy } from './retry.js';
 import type { StepKind } from './journal.js';
 
@@ -15,6 +16,8 @@ export interface Request {
   readonly execute?: (step: any) => unknown;
   readonly retry?: RetryPolicy;
   readonly timeoutMs?: number | null;
+  /** its task waits in the line of this key; never executed inline */
+  readonly flow?: ResolvedFlow;
   /** of a sleep: ms from the moment it is asked, or an absolute time */
   readonly sleep?: { readonly ms: number } | { readonly until: number };
   /** of a wait */

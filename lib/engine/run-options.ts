@@ -1,4 +1,6 @@
 import type { Duration } from './duration.js';
+import type { FlowControl } from './flow-control.js';
+import type { Singleton } from './singleton.js';
 
 export interface NotifyResult {
   /** runs that waited for the event and go on */
@@ -23,6 +25,12 @@ export interface TriggerOptions {
   notBefore?: Date;
   /** for filters of `list` and `cancel` */
   labels?: string[];
+  /** limits for everything with this key; covers all that is executed for the run @default that of @Workflow */
+  flowControl?: FlowControl;
+  /** from -10 to 10, smaller first: of the due runs (and steps) of a workflow these are started before all others @default 0 */
+  priority?: number;
+  /** one run at a time for this key, and what becomes of the others @default that of @Workflow */
+  singleton?: Singleton;
 }
 
 export interface InvokeOptions {
@@ -32,4 +40,8 @@ export interface InvokeOptions {
   labels?: string[];
   /** what a cancel of this run means for the child: it is cancelled too, or goes on @default 'cancel' */
   onParentCancel?: 'cancel' | 'abandon';
+  /** of the child; that of this run is not inherited @default that of the child's @Workflow */
+  flowControl?: FlowControl;
+  /** of the child @default 0 */
+  priority?: number;
 }

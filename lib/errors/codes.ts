@@ -26,6 +26,11 @@ export const WORKFLOW_ERRORS = {
     remedy:
       "Give `cron` (five or six fields) with an IANA `timezone`, or `every` of at least '1s'; see docs/schedules.md.",
   },
+  WF_INVALID_FLOW_CONTROL: {
+    status: 400,
+    remedy:
+      "Give a `key` and `parallelism`, `rate` or both: `{ key: 'mail', parallelism: 5, rate: 100, period: '1m' }`.",
+  },
   WF_INVALID_ARGUMENT: { status: 400, remedy: 'Correct the argument.' },
   WF_NOT_SERIALIZABLE: {
     status: 400,

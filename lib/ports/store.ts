@@ -1,6 +1,8 @@
 import type { EntityManager } from 'typeorm';
+import type { ResolvedFlow } from '../engine/flow-control.js';
 import type { InboxMessage, JournalRow } from '../engine/journal.js';
 import type { LiveWebhook } from './webhooks.js';
+import type { Singleton } from '../engine/singleton.js';
 
 /** The header of a run, as an activation needs it. `execution` is the bigint id, decimal digits. Times are ms. */
 export interface RunHeader {
@@ -17,6 +19,8 @@ export interface RunHeader {
   readonly depth: number;
   /** true: a parent waits for its result */
   readonly child: boolean;
+  /** it holds this key, or waits for it */
+  readonly singleton?: string | null;
 }
 
 /** The right to work on a task: guards every write. */
@@ -34,6 +38,8 @@ export interface Task extends Lease {
   readonly step: string | null;
   /** `call`: made by the engine itself, no code of the application is called for it */
   readonly kind: 'advance' | 'step' | 'call';
+  /** it has a flow-control key: whoever waits in that line is looked at when this lease ends */
+  readonly flow?: boolean;
 }
 
 /** The run that invoked another. */
@@ -59,6 +65,8 @@ export interface Loaded {
   readonly gather: number;
   /** how often a process that worked on this task was lost without progress */
   readonly lost: number;
+  /** the run's flow-control key has a rate: each step counts as a start, and needs a claim of its own */
+  readonly paced?: boolean;
   /** ms of the database's clock: what decides whether something is due */
   readonly now: number;
 }
@@ -83,6 +91,12 @@ export interface TriggerRow {
   readonly owner: string | null;
   /** nothing is inserted when it has ended */
   readonly parent: Parent | null;
+  /** of all its tasks; smaller first */
+  readonly priority?: number;
+  /** of its tasks; one that has any is never inserted with an `owner` */
+  readonly flow?: ResolvedFlow | null;
+  /** one that queues is never inserted with an `owner` */
+  readonly singleton?: Singleton | null;
 }
 
 export interface Triggered {
@@ -93,6 +107,15 @@ export interface Triggered {
   readonly now: number;
 }
 
+/** A task of a step or a call. */
+export interface NewTask {
+  readonly key: string;
+  readonly dueAt: number;
+  readonly kind: 'step' | 'call';
+  /** null: as its run, if it is a step */
+  readonly flow?: ResolvedFlow | null;
+}
+
 /** One durable flush of an activation. All of it is stored, or (lease lost) nothing. */
 export interface AdvanceCommit extends Lease {
   readonly execution: string;
@@ -101,7 +124,7 @@ export interface AdvanceCommit extends Lease {
   readonly wantedSeen: number;
   readonly rows: readonly JournalRow[];
   /** new tasks of steps and calls */
-  readonly tasks: readonly { readonly key: string; readonly dueAt: number; readonly kind: 'step' | 'call' }[];
+  readonly tasks: readonly NewTask[];
   readonly consumed: readonly string[];
   readonly next:
     | { readonly to: 'continue' }
@@ -134,6 +157,29 @@ export interface Claimed {
   readonly now: number;
   /** the next moment at which something of these workflows becomes due; null when nothing is scheduled */
   readonly nextDueAt: number | null;
+  /** the same for the lines of flow-control keys, where `claimFlow` looks; it may be past although nothing is found there */
+  readonly flowDueAt: number | null;
+  /** priorities in use among these workflows; null when this claim did not look (it had a floor) */
+  readonly priorities: readonly number[] | null;
+}
+
+/** What a claim in the lines of flow-control keys has brought. */
+export interface FlowClaimed {
+  readonly tasks: readonly Task[];
+  /** true: something was done, and another claim may find more */
+  readonly progress: boolean;
+}
+
+/** A flow-control key as it stands. */
+export interface FlowRecord {
+  readonly key: string;
+  readonly parallelism: number | null;
+  readonly rate: number | null;
+  readonly periodMs: number | null;
+  readonly paused: boolean;
+  readonly running: number;
+  readonly waiting: number;
+  readonly started: number;
 }
 
 /** What waits, wakes and ends: notify and its counterparts. */
@@ -221,7 +267,7 @@ export abstract class RunStore {
 
   /**
    * Leases up to `limit` due tasks of these workflows to the worker, and up to `calls` of their external calls. `floor`: skip what
-   * was due before (see the statement).
+   * was due before (see the statement). Of these priorities, the smaller first @default 0 alone. Never what has a flow-control key.
    */
   abstract claim(
     worker: string,
@@ -229,7 +275,22 @@ export abstract class RunStore {
     limit: number,
     floor: number | null,
     calls?: number,
+    priorities?: readonly number[],
   ): Promise<Claimed>;
+  /**
+   * Leases tasks that wait in the lines of flow-control keys and may start: never more of a key than its limits allow, whoever
+   * claims at the same time. One transaction of two statements. A key served once goes behind all other keys that are ready.
+   */
+  abstract claimFlow(
+    worker: string,
+    workflows: readonly string[],
+    limit: number,
+    calls?: number,
+  ): Promise<FlowClaimed>;
+  /** Nothing of the key starts from now on (true), or it does again (false). */
+  abstract pauseFlow(key: string, paused: boolean): Promise<void>;
+  /** One key, or (null) the keys after another, in their order. */
+  abstract flows(key: string | null, after: string | null, limit: number): Promise<FlowRecord[]>;
   /** Gives leases back with fence + 1: what still writes under them is shut out. Due again in `delayMs`. */
   abstract release(leases: readonly Lease[], delayMs: number): Promise<void>;
   /** Moves a lease to another worker without a new fence: the endpoint that executes it goes on alone. */

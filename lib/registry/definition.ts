@@ -1,6 +1,8 @@
 import type { Type } from '@nestjs/common';
 import type { ScheduleRules, StepOptions, WebhookVerifiers, WorkflowHandler } from '../authoring/index.js';
+import type { KeyedFlowControl } from '../engine/flow-control.js';
 import type { RetryOptions } from '../engine/retry.js';
+import type { KeyedSingleton } from '../engine/singleton.js';
 
 /** A schedule that stands on a workflow class. */
 export interface ScheduleDefinition extends ScheduleRules {
@@ -23,6 +25,9 @@ export interface WorkflowDefinition {
   readonly schedules: readonly ScheduleDefinition[];
   /** methods that check who calls a webhook */
   readonly verifiers: WebhookVerifiers;
+  /** of its runs, unless a trigger says otherwise */
+  readonly flowControl?: KeyedFlowControl | undefined;
+  readonly singleton?: KeyedSingleton | undefined;
   /** the provider; a new one for each activation when it is request-scoped */
   instance(runId: string): Promise<WorkflowHandler<any, any>>;
 }

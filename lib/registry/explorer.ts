@@ -56,6 +56,8 @@ export class WorkflowExplorer implements OnModuleInit {
       },
       stepDefaults: options.stepDefaults ?? {},
       timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
+      flowControl: options.flowControl,
+      singleton: options.singleton,
       onFailure: onFailureMethodOf(type.prototype as object) ?? null,
       schedules: scheduleDefinitionsOf(type, options.name),
       verifiers: webhookVerifiersOf(type.prototype as object),

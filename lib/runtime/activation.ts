@@ -195,12 +195,16 @@ export class Activation {
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
-      if (executed >= options.budget || options.adopted()) return this.#handOver(options);
+      if (executed >= (this.#paced ? 1 : options.budget) || options.adopted()) return this.#handOver(options);
       if (!(await this.#flushed(options))) return { next: 'lost' };
       executed++;
       const end = await this.#execute(plan.ask, plan.attempt, options);
       if (end) return end;
     }
+  }
+
+  get #paced(): boolean {
+    return this.#flush.loaded.paced === true;
   }
 
   /** Nothing that has an effect starts before everything it may depend on is durable. */
@@ -257,6 +261,7 @@ export class Activation {
       key,
       kind: kind === 'call' ? ('call' as const) : ('step' as const),
       dueAt: wakeAt ?? this.time(),
+      flow: this.#code.find(key)?.request.flow ?? null,
     }));
     if (!(await this.#flush.send(options, { to: 'suspend', dueAt: due, listens }, tasks)))
       return { next: 'lost' };
@@ -268,7 +273,8 @@ export class Activation {
   }
 
   async #handOver(options: AdvanceOptions): Promise<ActivationEnd> {
-    if (options.adopted()) {
+    // each step of a paced run needs a start of its own: it goes back into its line
+    if (options.adopted() || this.#paced) {
       const dueAt = this.time();
       return (await this.#flush.send(options, { to: 'suspend', dueAt }))
         ? { next: 'waiting', dueAt, waits: [], dispatched: 0 }

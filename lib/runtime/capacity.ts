@@ -8,6 +8,7 @@ export class Capacity {
   #used = 0;
   #serves: ReadonlySet<string> = new Set();
   #owner: string | null = null;
+  #priorities: readonly number[] = [0];
   #start: (task: Task, loaded: Loaded) => void = () => {};
 
   open(
@@ -26,6 +27,17 @@ export class Capacity {
   close(): void {
     this.#limit = 0;
     this.#owner = null;
+  }
+
+  /** Priorities in use, as far as this process knows: those that a claim looks at. */
+  get priorities(): readonly number[] {
+    return this.#priorities;
+  }
+
+  /** A task with this priority exists, or will. */
+  uses(priority: number): void {
+    if (!this.#priorities.includes(priority))
+      this.#priorities = [...this.#priorities, priority].toSorted((a, b) => a - b);
   }
 
   get free(): number {

@@ -31,7 +31,10 @@ export class TaskIntake extends RunIntake {
 
   async trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered> {
     const dueNow = 'inMs' in row.due && row.due.inMs === 0;
-    const owner = dueNow && !this.leases.inDoubt ? this.capacity.reserve(row.workflow) : null;
+    // with flow control only a claim starts it; one that queues for its singleton key is not due yet
+    const own = dueNow && !row.flow && (!row.singleton || row.singleton.policy === 'skip');
+    this.capacity.uses(row.priority ?? 0);
+    const owner = own && !this.leases.inDoubt ? this.capacity.reserve(row.workflow) : null;
     let started = false;
     try {
       const triggered = await this.writer.trigger({ ...row, owner });
@@ -49,6 +52,7 @@ export class TaskIntake extends RunIntake {
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
   ): Promise<(Triggered | null)[]> {
+    for (const { priority = 0 } of rows) this.capacity.uses(priority);
     const unowned = rows.map((row) => ({ ...row, owner: null }));
     const triggered = await (manager
       ? this.store.triggerAll(unowned, manager)

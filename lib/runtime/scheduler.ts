@@ -21,6 +21,8 @@ import { Signals } from './signals.js';
 /** Every so often a claim looks without a floor: a task whose transaction committed late lies below it. */
 const FLOORLESS_EVERY_MS = 1000;
 const FLOOR_SLACK_MS = 5000;
+/** When the lines of flow control are ready and give nothing: others are at them, or serve what waits there. */
+const FIRST_FLOW_PAUSE_MS = 25;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 30_000;
 
@@ -37,10 +39,17 @@ export class WorkflowScheduler {
   #claiming = false;
   #claims: Promise<void> = Promise.resolve();
   #again = false;
+  /** the last claim may have left something for which there was no place */
+  #left = false;
   #stopped = true;
   #floor: number | null = null;
   #floorlessAt = -Infinity;
   #failures = 0;
+  /** something is ready in a line of flow control */
+  #flowReady = false;
+  #flowTurn = false;
+  #flowPauseMs = FIRST_FLOW_PAUSE_MS;
+  #flowPausedUntil = -Infinity;
   #unsubscribe: (() => void)[] = [];
   readonly #driving = new Set<Promise<void>>();
   readonly #pauses = new Set<() => void>();
@@ -133,7 +142,7 @@ export class WorkflowScheduler {
     try {
       while (this.#again && !this.#stopped && this.#hasPlace && !this.leases.inDoubt) {
         this.#again = false;
-        await this.#claim(this.capacity.free, this.#callPlaces);
+        await this.#round();
       }
     } catch (error) {
       this.#logger.warn(`Claiming failed, trying on: ${(error as Error).message}`);
@@ -142,6 +151,49 @@ export class WorkflowScheduler {
       this.#claiming = false;
     }
     if (this.#timer === undefined || this.leases.inDoubt) this.#sleep(this.config.pollMs);
+  }
+
+  /** Queues and lines share the places; where both have something, each has the first half in turn, so that neither starves. */
+  async #round(): Promise<void> {
+    const both = this.#flowReady;
+    this.#flowTurn = both && !this.#flowTurn;
+    if (this.#flowTurn)
+      await this.#claimFlow(Math.ceil(this.capacity.free / 2), Math.ceil(this.#callPlaces / 2));
+    if (this.#hasPlace) {
+      const part = both && !this.#flowTurn ? 2 : 1;
+      await this.#claim(Math.ceil(this.capacity.free / part), Math.ceil(this.#callPlaces / part));
+    }
+    if (!this.#flowTurn && this.#flowReady && this.#hasPlace)
+      await this.#claimFlow(this.capacity.free, this.#callPlaces);
+    // what is left waits for a place
+    if (this.#flowReady) this.#again = this.#left = true;
+  }
+
+  async #claimFlow(limit: number, calls: number): Promise<void> {
+    const { tasks, progress } = await this.store.claimFlow(
+      this.leases.worker,
+      this.registry.names(),
+      limit,
+      calls,
+    );
+    await this.#take(tasks);
+    this.#flowReady = progress;
+    if (limit === 0) return void (this.#left = true);
+    this.#flowPauseMs = progress ? FIRST_FLOW_PAUSE_MS : Math.min(2 * this.#flowPauseMs, this.config.pollMs);
+    if (!progress) {
+      this.#flowPausedUntil = this.clock.elapsed() + this.#flowPauseMs;
+      this.#wakeIn(this.#flowPauseMs);
+    }
+  }
+
+  async #take(tasks: readonly Task[]): Promise<number> {
+    const called = tasks.filter(({ kind }) => kind === 'call').length;
+    this.capacity.take(tasks.length - called);
+    this.#calling += called;
+    for (const task of tasks) this.leases.hold(task, task.execution);
+    if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
+    for (const task of tasks) this.#launch(task);
+    return called;
   }
 
   get #callPlaces(): number {
@@ -156,23 +208,24 @@ export class WorkflowScheduler {
     const elapsed = this.clock.elapsed();
     const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
     if (floorless) this.#floorlessAt = elapsed;
-    const { tasks, now, nextDueAt } = await this.store.claim(
+    const { tasks, now, nextDueAt, flowDueAt, priorities } = await this.store.claim(
       this.leases.worker,
       this.registry.names(),
       limit,
       floorless ? null : this.#floor,
       calls,
+      this.capacity.priorities,
     );
     this.#floor = now - FLOOR_SLACK_MS;
-    const called = tasks.filter(({ kind }) => kind === 'call').length;
-    this.capacity.take(tasks.length - called);
-    this.#calling += called;
-    for (const task of tasks) this.leases.hold(task, task.execution);
-    if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
-    for (const task of tasks) this.#launch(task);
+    for (const priority of priorities ?? []) this.capacity.uses(priority);
+    const called = await this.#take(tasks);
+    if (limit > 0) this.#left = tasks.length - called === limit;
     // a full claim may have left some; the next one goes out when a place is free
     if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
-    this.#sleep(nextDueAt === null ? this.config.pollMs : nextDueAt - now);
+    const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());
+    this.#flowReady = flowDueAt !== null && flowDueAt <= now && flowPause === 0;
+    const flowIn = flowDueAt === null || this.#flowReady ? Infinity : Math.max(flowDueAt - now, flowPause);
+    this.#sleep(Math.min(nextDueAt === null ? Infinity : nextDueAt - now, flowIn));
   }
 
   /** One timer: until the next due time, at most one poll interval. */
@@ -194,7 +247,9 @@ export class WorkflowScheduler {
       this.leases.forget(task);
       if (call) this.#calling--;
       else this.capacity.giveBack();
-      if (this.#again) this.wake();
+      // its slot is free, or it stands in line again
+      if (task.flow) this.signals.announceDue();
+      if (this.#again || this.#left) this.wake();
     });
     this.#driving.add(driving);
   }

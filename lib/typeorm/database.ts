@@ -56,6 +56,41 @@ export class Database {
     return this.prepared<R>(name, text, values, (statement) => this.reserved.query(statement));
   }
 
+  /**
+   * Statements of one transaction, each with a snapshot of its own (read committed). On embedded PGlite the others wait
+   * meanwhile: `work` awaits nothing but its own statements.
+   */
+  async transaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T> {
+    if (!this.named) return this.inTransaction(work);
+    try {
+      return await this.inTransaction(work);
+    } catch (error) {
+      if (!POOLER_STATES.includes(sqlStateOf(error))) throw error;
+      // nothing of it was committed
+      this.named = false;
+      return this.inTransaction(work);
+    }
+  }
+
+  private inTransaction<T>(work: (query: Database['query']) => Promise<T>): Promise<T> {
+    return this.withClient(async (client) => {
+      await client.query('begin isolation level read committed');
+      try {
+        const done = await work(async <R>(name: string, text: string, values: unknown[]) => {
+          this.onQuery?.(name);
+          const statement = this.named ? { name, text, values } : { text, values };
+          return (await client.query(statement)).rows as R[];
+        });
+        await client.query('commit');
+        return done;
+      } catch (error) {
+        // a connection that is gone has rolled it back
+        if (!isConnectionError(error)) await client.query('rollback');
+        throw error;
+      }
+    });
+  }
+
   private async prepared<R>(
     name: string,
     text: string,
@@ -125,7 +160,11 @@ export class Database {
     return new Client(options);
   }
 
-  private async send(statement: pg.QueryConfig): Promise<pg.QueryResult> {
+  private send(statement: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.withClient((client) => client.query(statement));
+  }
+
+  private async withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
     const client = await this.pool.connect();
     let broken: Error | undefined;
     const onError = (error: Error): void => {
@@ -134,7 +173,7 @@ export class Database {
     // while a client is out of the pool, nobody else hears its errors
     client.on('error', onError);
     try {
-      return await client.query(statement);
+      return await work(client);
     } catch (error) {
       // pool.query would drop the connection after any error, also after a violated constraint
       if (isConnectionError(error)) broken ??= error as Error;

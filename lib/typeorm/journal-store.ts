@@ -47,6 +47,13 @@ export abstract class JournalStore extends StatementStore {
       rows.map((r) => r.parent?.key ?? null),
       rows.map((r) => r.parent?.depth ?? null),
       rows.map((r) => r.parent?.cascades ?? null),
+      rows.map((r) => r.priority ?? 0),
+      rows.map((r) => r.flow?.key ?? null),
+      rows.map((r) => r.flow?.parallelism ?? null),
+      rows.map((r) => r.flow?.rate ?? null),
+      rows.map((r) => r.flow?.periodMs ?? null),
+      rows.map((r) => r.singleton?.key ?? null),
+      rows.map((r) => (r.singleton ? r.singleton.policy === 'skip' : null)),
     ];
     const inserted = await this.query<InsertedColumns>(sql.trigger, values, manager);
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
@@ -54,7 +61,11 @@ export abstract class JournalStore extends StatementStore {
     const existing =
       missing.length === 0
         ? []
-        : await this.query<ExistingColumns>(sql.existingRuns, [this.now(), [...new Set(missing)]], manager);
+        : await this.query<ExistingColumns>(
+            sql.existingRuns,
+            [this.now(), [...new Set(missing)], []],
+            manager,
+          );
     const byRun = new Map(existing.map((row) => [row.run_id, row]));
     return rows.map((row) => {
       const own = byTrigger.get(row.triggerId);
@@ -114,6 +125,10 @@ export abstract class JournalStore extends StatementStore {
       column((r) => r.digest),
       column((r) => r.request),
       tasks.map(({ kind }) => kind),
+      tasks.map(({ flow }) => flow?.key ?? null),
+      tasks.map(({ flow }) => flow?.parallelism ?? null),
+      tasks.map(({ flow }) => flow?.rate ?? null),
+      tasks.map(({ flow }) => flow?.periodMs ?? null),
     ]);
     const owned = byLease(written);
     const results = commits.map((c): CommitResult => {
@@ -205,6 +220,7 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
       deadlineAt: c.deadline_at,
       depth: row.parent?.depth ?? 0,
       child: row.parent !== null,
+      singleton: row.singleton?.key ?? null,
     },
     lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
     now: c.now,

@@ -34,6 +34,6 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
 
 /** The arrays are filled after this, as the rows come. */
 function headOf(row: LoadColumns, rows: JournalRow[], inbox: InboxMessage[]): Loaded {
-  const { wanted, turn, gather, lost, now, ...header } = JSON.parse(row.head!) as LoadHead;
-  return { header: { ...header, payload: row.data! }, rows, inbox, wanted, turn, gather, lost, now };
+  const { wanted, turn, gather, lost, paced, now, ...header } = JSON.parse(row.head!) as LoadHead;
+  return { header: { ...header, payload: row.data! }, rows, inbox, wanted, turn, gather, lost, paced, now };
 }

@@ -1,5 +1,5 @@
 import type { InboxMessage, JournalRow, StepKind } from '../engine/journal.js';
-import type { RunHeader, RunRecord, RunStatus } from '../ports/index.js';
+import type { RunHeader, RunRecord, RunStatus, Task } from '../ports/index.js';
 
 export interface StepColumns {
   key: string;
@@ -61,6 +61,7 @@ export interface HeaderColumns {
   deadline_at: number | null;
   depth: number;
   child: boolean;
+  singleton_key: string | null;
 }
 
 export function toHeader(c: HeaderColumns): RunHeader {
@@ -76,6 +77,7 @@ export function toHeader(c: HeaderColumns): RunHeader {
     deadlineAt: c.deadline_at,
     depth: c.depth,
     child: c.child,
+    singleton: c.singleton_key,
   };
 }
 
@@ -109,6 +111,8 @@ export interface LoadHead {
   deadlineAt: number | null;
   depth: number;
   child: boolean;
+  singleton: string | null;
+  paced: boolean;
   wanted: number;
   turn: number;
   gather: number;
@@ -121,4 +125,42 @@ export type MessageHead = Omit<InboxMessage, 'data'>;
 /** A text array as PostgreSQL writes it: unnest would flatten arrays of arrays. */
 export function textArray(values: readonly string[]): string {
   return `{${values.map((value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`).join(',')}}`;
+}
+
+/** What a claim gives; without a task, one row of nulls. */
+export interface TaskColumns {
+  task_id: string | null;
+  fence: number;
+  execution: string;
+  workflow: string;
+  kind: Task['kind'];
+  step_key: string;
+  flow: boolean;
+  run_id: string;
+  version: string | null;
+}
+
+export const toTasks = (rows: readonly TaskColumns[]): Task[] =>
+  rows
+    .filter((row) => row.task_id !== null)
+    .map((row) => ({
+      taskId: row.task_id!,
+      fence: row.fence,
+      execution: row.execution,
+      runId: row.run_id,
+      workflow: row.workflow,
+      version: row.version,
+      step: row.step_key === '' ? null : row.step_key,
+      kind: row.kind,
+      flow: row.flow,
+    }));
+
+/** The queues a claim looks into, and how many places each may fill: those of calls stand behind those of the workflows. */
+export function queuesOf(
+  workflows: readonly string[],
+  limit: number,
+  calls: number,
+): { queues: readonly string[]; places: number[] } {
+  const queues = calls > 0 ? [...workflows, ...workflows.map((workflow) => `${workflow}@call`)] : workflows;
+  return { queues, places: queues.map((_, i) => (i < workflows.length ? limit : calls)) };
 }

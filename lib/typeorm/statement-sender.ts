@@ -5,6 +5,8 @@ import { sqlStateOf, type Database } from './database.js';
 import type { Statement } from './statements/statement.js';
 import type { Tables } from './tables.js';
 
+export type Send = <R = unknown>(statement: Statement, values: unknown[]) => Promise<R[]>;
+
 /** Sends statements: their text for the tables of a schema, their time from a clock. */
 export class StatementSender {
   readonly #texts = new Map<Statement, string>();
@@ -36,6 +38,14 @@ export class StatementSender {
         { cause: error },
       );
     }
+  }
+
+  /** Statements of one transaction, each with a snapshot of its own: in the caller's, or in one that begins and ends here. */
+  transaction<T>(work: (query: Send) => Promise<T>, manager?: EntityManager): Promise<T> {
+    if (manager) return work((statement, values) => this.query(statement, values, manager));
+    return this.database.transaction((query) =>
+      work((statement, values) => query(statement.name, this.#textOf(statement), values)),
+    );
   }
 
   /** On the connection that is kept for heartbeats. */

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { RunStore, type Clock, type StoreFault } from '../ports/index.js';
 import { isPoison, isTransient, sqlStateOf, type Database } from './database.js';
-import { StatementSender } from './statement-sender.js';
+import { StatementSender, type Send } from './statement-sender.js';
 import type { Statement } from './statements/statement.js';
 import type { Tables } from './tables.js';
 
@@ -32,6 +32,11 @@ export abstract class StatementStore extends RunStore {
     manager?: EntityManager,
   ): Promise<R[]> {
     return this.#sender.query<R>(statement, values, manager);
+  }
+
+  /** Statements of one transaction, each with a snapshot of its own: in the caller's, or in one that begins and ends here. */
+  protected transaction<T>(work: (query: Send) => Promise<T>, manager?: EntityManager): Promise<T> {
+    return this.#sender.transaction(work, manager);
   }
 
   protected queryReserved<R>(statement: Statement, values: unknown[]): Promise<R[]> {

@@ -6,6 +6,8 @@ export const TABLE_NAMES = {
   message: 'workflow_message',
   worker: 'workflow_worker',
   schedule: 'workflow_schedule',
+  flow: 'workflow_flow_control',
+  flowNote: 'workflow_flow_note',
 } as const;
 
 /** Quoted, schema-qualified names for hand-written SQL. */

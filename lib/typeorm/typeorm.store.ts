@@ -10,46 +10,44 @@ import type {
   RunFilter,
   RunRecord,
   Settled,
-  Task,
   WaiterRecord,
   WebhookCallRequest,
 } from '../ports/index.js';
-import { JournalStore } from './journal-store.js';
-import { toJournalRow, toRecord, type RecordColumns, type StepColumns } from './row-mapping.js';
+import { FlowStore } from './flow-store.js';
+import {
+  queuesOf,
+  toJournalRow,
+  toRecord,
+  toTasks,
+  type RecordColumns,
+  type StepColumns,
+  type TaskColumns,
+} from './row-mapping.js';
 import * as sql from './statements/index.js';
 
 /** The store on PostgreSQL (and PGlite): each method is one statement over arrays. What each promises stands beside its SQL. */
-export class TypeOrmRunStore extends JournalStore {
+export class TypeOrmRunStore extends FlowStore {
   async claim(
     worker: string,
     workflows: readonly string[],
     limit: number,
     floor: number | null,
     calls = 0,
+    priorities: readonly number[] = [0],
   ): Promise<Claimed> {
-    const queues = calls > 0 ? [...workflows, ...workflows.map((workflow) => `${workflow}@call`)] : workflows;
+    const { queues, places } = queuesOf(workflows, limit, calls);
     const rows = await this.query<ClaimColumns>(sql.claim, [
       this.now(),
       worker,
       queues,
-      queues.map((_, i) => (i < workflows.length ? limit : calls)),
+      places,
       floor,
       limit,
       calls,
+      priorities,
     ]);
-    const tasks = rows
-      .filter((row) => row.task_id !== null)
-      .map((row) => ({
-        taskId: row.task_id!,
-        fence: row.fence,
-        execution: row.execution,
-        runId: row.run_id,
-        workflow: row.workflow,
-        version: row.version,
-        step: row.step_key === '' ? null : row.step_key,
-        kind: row.kind,
-      }));
-    return { tasks, now: rows[0]!.now, nextDueAt: rows[0]!.next_due_at };
+    const { now, next_due_at: nextDueAt, flow_due_at: flowDueAt, priorities: used } = rows[0]!;
+    return { tasks: toTasks(rows), now, nextDueAt, flowDueAt, priorities: used };
   }
 
   async release(leases: readonly Lease[], delayMs: number): Promise<void> {
@@ -235,15 +233,9 @@ export class TypeOrmRunStore extends JournalStore {
 /** Most children that one statement reports. */
 const REPORTS = 500;
 
-interface ClaimColumns {
+interface ClaimColumns extends TaskColumns {
   now: number;
   next_due_at: number | null;
-  task_id: string | null;
-  fence: number;
-  execution: string;
-  workflow: string;
-  kind: Task['kind'];
-  step_key: string;
-  run_id: string;
-  version: string | null;
+  flow_due_at: number | null;
+  priorities: number[] | null;
 }

@@ -68,6 +68,8 @@ export function leasing(bench: () => Bench): void {
       tasks: [],
       now: b.now,
       nextDueAt: b.now + 4000,
+      flowDueAt: null,
+      priorities: [0],
     });
     await b.store.cancel({ workflow: b.workflow });
     expect(await b.store.claim(b.worker, [b.workflow], 10, null)).toMatchObject({ nextDueAt: null });

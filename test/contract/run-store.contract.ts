@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
 import { arriving } from './arriving.js';
 import { ending } from './ending.js';
+import { flowing } from './flowing.js';
 import { journaling } from './journaling.js';
 import { leasing } from './leasing.js';
 import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
@@ -27,6 +28,9 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('load, commit, answer', () => {
     journaling(current);
+  });
+  describe('flow control, priority', () => {
+    flowing(current);
   });
   describe('notify, kept events, waiters', () => {
     arriving(current);

@@ -30,7 +30,7 @@ describe('entities and migrations', () => {
     const rows = await source.query(
       `select table_name from information_schema.tables where table_schema = 'Flows'`,
     );
-    expect(rows).toHaveLength(7);
+    expect(rows).toHaveLength(9);
   });
 
   it('agree on constraints and indexes word by word', async () => {
@@ -38,7 +38,7 @@ describe('entities and migrations', () => {
     const migrated = await opened(await createEmptyPostgres());
     const synchronized = await opened(await createEmptyPostgres());
     await synchronized.query(
-      'drop table workflow_run, workflow_step, workflow_task, workflow_message, workflow_worker, workflow_schedule',
+      'drop table workflow_run, workflow_step, workflow_task, workflow_message, workflow_worker, workflow_schedule, workflow_flow_control, workflow_flow_note',
     );
     await synchronized.synchronize();
     const definitions = async (source: DataSource): Promise<string[]> => {

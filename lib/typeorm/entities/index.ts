@@ -1,3 +1,5 @@
+import { WorkflowFlowControl } from './workflow-flow-control.entity.js';
+import { WorkflowFlowNote } from './workflow-flow-note.entity.js';
 import { WorkflowMessage } from './workflow-message.entity.js';
 import { WorkflowRun } from './workflow-run.entity.js';
 import { WorkflowSchedule } from './workflow-schedule.entity.js';
@@ -5,6 +7,8 @@ import { WorkflowStep } from './workflow-step.entity.js';
 import { WorkflowTask } from './workflow-task.entity.js';
 import { WorkflowWorker } from './workflow-worker.entity.js';
 
+export * from './workflow-flow-control.entity.js';
+export * from './workflow-flow-note.entity.js';
 export * from './workflow-message.entity.js';
 export * from './workflow-run.entity.js';
 export * from './workflow-schedule.entity.js';
@@ -20,4 +24,6 @@ export const WORKFLOW_ENTITIES = [
   WorkflowMessage,
   WorkflowWorker,
   WorkflowSchedule,
+  WorkflowFlowControl,
+  WorkflowFlowNote,
 ];

@@ -14,6 +14,13 @@ export type WorkflowRunStatus = 'active' | 'completed' | 'failed' | 'cancelled' 
 @Index('workflow_run_children', ['parentId'], { where: `status = 'active' and parent_id is not null` })
 @Index('workflow_run_unreported', ['id'], { where: 'unreported' })
 @Index('workflow_run_uncascaded', ['id'], { where: 'uncascaded' })
+@Index('workflow_run_singleton', ['singletonKey'], {
+  unique: true,
+  where: `status = 'active' and singleton_held`,
+})
+@Index('workflow_run_singleton_line', ['singletonKey', 'id'], {
+  where: `status = 'active' and singleton_key is not null and not singleton_held`,
+})
 // a GIN index: TypeORM before 1.0 cannot say so, and would replace it by a btree
 @Index('workflow_run_by_label', { synchronize: false })
 export class WorkflowRun {
@@ -85,6 +92,25 @@ export class WorkflowRun {
   /** cancelled then, and still undoing what it did */
   @Column('timestamp with time zone', { name: 'cancelling_at', nullable: true })
   cancellingAt: Date | null;
+
+  /** of its tasks; smaller first */
+  @Column('smallint', { default: 0 })
+  priority: number;
+
+  /** of its tasks, but for steps that have one of their own */
+  @Column('text', { name: 'flow_key', nullable: true })
+  flowKey: string | null;
+
+  @Column('text', { name: 'singleton_key', nullable: true })
+  singletonKey: string | null;
+
+  /** false: it waits until the run that holds its singleton key has ended */
+  @Column('boolean', { name: 'singleton_held', default: false })
+  singletonHeld: boolean;
+
+  /** when one that waited for its singleton key may start */
+  @Column('timestamp with time zone', { name: 'singleton_due_at', nullable: true })
+  singletonDueAt: Date | null;
 
   @Column('uuid', { name: 'trigger_id' })
   triggerId: string;

@@ -8,7 +8,13 @@ export type WorkflowTaskKind = 'advance' | 'step' | 'call';
 @Check('workflow_task_kind_known', `kind in ('advance', 'step', 'call')`)
 @Check('workflow_task_advance_has_no_key', `(kind = 'advance') = (step_key = '')`)
 @Index('workflow_task_of_run', ['execution', 'stepKey'], { unique: true })
-@Index('workflow_task_due', ['workflow', 'priority', 'dueAt'], { where: 'lease_owner is null' })
+@Index('workflow_task_due', ['workflow', 'priority', 'dueAt'], {
+  where: 'lease_owner is null and flow_key is null',
+})
+@Index('workflow_task_line', ['flowKey', 'workflow', 'priority', 'dueAt'], {
+  where: 'lease_owner is null and flow_key is not null',
+})
+@Index('workflow_task_slots', ['flowKey'], { where: 'lease_owner is not null and flow_key is not null' })
 @Index('workflow_task_leased', ['leaseOwner'], { where: 'lease_owner is not null' })
 export class WorkflowTask {
   /** bigint, as decimal digits */
@@ -52,6 +58,7 @@ export class WorkflowTask {
   @Column('smallint', { default: 0 })
   gather: number;
 
+  /** smaller first */
   @Column('smallint', { default: 0 })
   priority: number;
 
@@ -65,6 +72,7 @@ export class WorkflowTask {
   @Column('text', { name: 'step_key', default: '' })
   stepKey: string;
 
+  /** stands in the line of this key, and not in the queue of its workflow */
   @Column('text', { name: 'flow_key', nullable: true })
   flowKey: string | null;
 

@@ -1,3 +1,4 @@
+import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
 import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /**
@@ -35,18 +36,21 @@ rows as (
 ),
 gone as (
   delete from ${t.task} k using owned o where k.id = o.task_id and o.retry_ms is null
+  returning ${FLOW_COLUMNS}
 ),
 again as (
   update ${t.task} k
   set lease_owner = null, fence = k.fence + 1, turn = 0, lost = 0, due_at = ${toTime('o.retry_ms')}
   from owned o
   where k.id = o.task_id and o.retry_ms is not null
+  returning ${FLOW_COLUMNS}
 ),
 woken as (
   update ${t.task} k
   set wanted = k.wanted + o.answers, due_at = least(k.due_at, c.now)
   from (select execution, count(*) as answers from owned where retry_ms is null group by execution) o, clock c
   where k.execution = o.execution and k.step_key = ''
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, GONE('gone'), GAVE_BACK('again'), WAITS('woken'))}
 select o.task_id, o.fence from owned o`,
 };

@@ -1,22 +1,31 @@
+import type { Tables } from '../tables.js';
+import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
 import { CLOCK, toMs, toTime, type Statement } from './statement.js';
+
+/** A claimed task with its run. */
+export const CLAIMED_COLUMNS = `
+  k.id as task_id, k.fence, k.execution, k.kind, k.step_key, k.flow_key is not null as flow, r.workflow, r.run_id, r.version`;
 
 /**
  * Leases due tasks to a worker, and tells when the next one is due. Served by workflow_task_due, for each workflow from the
  * earliest on; the floor skips the dead index entries of what was claimed before (without it a claim slows down linearly
  * behind them while an old snapshot keeps them alive). Calls have queues and places ($7) of their own. `array(…)` keeps the planner from running the locking part twice.
+ * Smaller priorities first: each of those in use ($8) is looked at by itself; a claim without a floor also says which are.
+ * Tasks with a flow-control key are none of these; `flow_due_at` tells when there is something in their lines (see flow.ts).
  */
 export const claim: Statement = {
   name: 'workflow_claim',
   text: (t) => `
 with ${CLOCK('$1')},
 picked as materialized (
-  select d.id, d.due_at, d.kind
+  select d.id, d.due_at, d.kind, p.priority
   from clock c
   cross join unnest($3::text[], $4::int[]) as w(name, places)
+  cross join unnest($8::smallint[]) as p(priority)
   cross join lateral (
     select k.id, k.due_at, k.kind
     from ${t.task} k
-    where k.workflow = w.name and k.priority = 0 and k.lease_owner is null
+    where k.workflow = w.name and k.priority = p.priority and k.lease_owner is null and k.flow_key is null
       and k.due_at <= c.now and k.due_at >= coalesce(${toTime('$5::float8')}, '-infinity')
     order by k.due_at
     limit w.places
@@ -24,34 +33,70 @@ picked as materialized (
   ) d
 ),
 chosen as (
-  (select p.id from picked p where p.kind <> 'call' order by p.due_at limit $6)
+  (select p.id from picked p where p.kind <> 'call' order by p.priority, p.due_at limit $6)
   union all
-  (select p.id from picked p where p.kind = 'call' order by p.due_at limit $7)
+  (select p.id from picked p where p.kind = 'call' order by p.priority, p.due_at limit $7)
 ),
 claimed as (
   update ${t.task} k
   set lease_owner = $2::uuid, fence = k.fence + 1, turn = 0
   where k.id = any(array(select id from chosen))
-  returning k.id, k.fence, k.execution, k.kind, k.step_key
+  returning k.id, k.fence, k.execution, k.kind, k.step_key, k.flow_key
 ),
 upcoming as (
   select min(d.due_at) as due_at
   from clock c
   cross join unnest($3::text[]) as w(name)
+  cross join unnest($8::smallint[]) as p(priority)
   cross join lateral (
     select k.due_at
     from ${t.task} k
-    where k.workflow = w.name and k.priority = 0 and k.lease_owner is null and k.due_at > c.now and k.due_at < 'infinity'
+    where k.workflow = w.name and k.priority = p.priority and k.lease_owner is null and k.flow_key is null
+      and k.due_at > c.now and k.due_at < 'infinity'
     order by k.due_at
     limit 1
   ) d
+),
+flow as (
+  select min(d.ready_at) as due_at
+  from clock c
+  cross join lateral (
+    (select c.now as ready_at from ${t.flowNote} n where n.noted_at >= coalesce(${toTime('$5::float8')}, '-infinity') limit 1)
+    union all
+    select f.ready_at
+    from unnest($3::text[] || ''::text) as w(name)
+    cross join lateral (
+      select f.ready_at from ${t.flow} f
+      where f.workflow = w.name and not f.paused and not f.is_full and f.ready_at < 'infinity'
+      order by f.ready_at
+      limit 1
+    ) f
+  ) d
 )
-select ${toMs('c.now')} as now, ${toMs('u.due_at')} as next_due_at,
-       k.id as task_id, k.fence, k.execution, k.kind, k.step_key, r.workflow, r.run_id, r.version
+select ${toMs('c.now')} as now, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
+       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}
 from clock c
 cross join upcoming u
+cross join flow f
 left join (claimed k join ${t.run} r on r.id = k.execution) on true`,
 };
+
+/** Which priorities wait in these queues, one index probe each. */
+const PRIORITIES = (t: Tables): string => `array(
+    with recursive used(workflow, priority) as (
+      select w.name, (-32768)::smallint from unnest($3::text[]) as w(name)
+      union all
+      select u.workflow, n.priority
+      from used u
+      cross join lateral (
+        select k.priority from ${t.task} k
+        where k.workflow = u.workflow and k.lease_owner is null and k.flow_key is null and k.priority > u.priority
+        order by k.priority
+        limit 1
+      ) n
+    )
+    select distinct priority from used where priority > -32768
+  )`;
 
 /**
  * Gives leases back: fence + 1 shuts out whoever still works under them. A task whose run has ended goes: it was inserted by
@@ -69,12 +114,16 @@ locked as materialized (
   for update of k
 ),
 gone as (
-  delete from ${t.task} k using locked l where k.id = l.id and not l.active
-)
-update ${t.task} k
-set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now + $4::float8 * interval '1 ms'
-from locked l, clock c
-where k.id = l.id and l.active`,
+  delete from ${t.task} k using locked l where k.id = l.id and not l.active returning ${FLOW_COLUMNS}
+),
+freed as (
+  update ${t.task} k
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now + $4::float8 * interval '1 ms'
+  from locked l, clock c
+  where k.id = l.id and l.active
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, GONE('gone'), GAVE_BACK('freed'))}
+select 1 where false`,
 };
 
 /** Moves a lease to the worker that executes it. */
@@ -90,9 +139,13 @@ returning id`,
 export const reactivate: Statement = {
   name: 'workflow_reactivate',
   text: (t) => `
-with ${CLOCK('$1')}
-update ${t.task} k
-set wanted = k.wanted + 1, due_at = least(k.due_at, c.now), gather = k.gather + $3::int
-from clock c
-where k.execution = $2::bigint and k.step_key = ''`,
+with ${CLOCK('$1')},
+woken as (
+  update ${t.task} k
+  set wanted = k.wanted + 1, due_at = least(k.due_at, c.now), gather = k.gather + $3::int
+  from clock c
+  where k.execution = $2::bigint and k.step_key = ''
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))}
+select 1 where false`,
 };

@@ -1,3 +1,4 @@
+import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED } from './flow-notes.js';
 import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /**
@@ -11,8 +12,9 @@ import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.
  * them; a suspended task is suspended again.
  * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
- * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33 new tasks of steps and calls, $27-$28 used-up
- * messages. A call waits in a queue of its own (see `callQueue`).
+ * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
+ * used-up messages. A call waits in a queue of its own (see `callQueue`). Tasks inherit the priority of their run, and (but for
+ * calls) its flow-control key unless they have one of their own.
  */
 export const commit: Statement = {
   name: 'workflow_commit',
@@ -23,7 +25,7 @@ input as (
     as i(task_id, fence, execution, turn, wanted, next, data, due_ms, attempt)
 ),
 locked as materialized (
-  select k.id, k.fence, k.turn, k.wanted, k.workflow, k.priority
+  select k.id, k.fence, k.turn, k.wanted, k.workflow, k.priority, k.flow_key
   from ${t.task} k
   where (select c.now is not null from clock c)
     and (k.id = any($2::bigint[])
@@ -32,7 +34,7 @@ locked as materialized (
   for update
 ),
 owned as materialized (
-  select i.*, l.wanted as wanted_now, l.workflow, l.priority
+  select i.*, l.wanted as wanted_now, l.workflow, l.priority, l.flow_key
   from input i join locked l on l.id = i.task_id and l.fence = i.fence and (i.turn is null or l.turn = i.turn)
 ),
 rows as (
@@ -51,13 +53,28 @@ rows as (
     where (s.state = 'pending' and s.attempts <= excluded.attempts) or (s.state = 'answered' and excluded.state = 'journaled')
   returning s.execution, s.key, s.state
 ),
-tasks as (
-  insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at)
-  select o.execution, case n.kind when 'call' then ${callQueue('o.workflow')} else o.workflow end, o.priority, n.kind, n.key, ${toTime('n.due_ms')}
-  from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[]) as n(task_id, key, due_ms, kind)
+added as (
+  select o.execution, case n.kind when 'call' then ${callQueue('o.workflow')} else o.workflow end as workflow, o.priority, n.kind,
+         n.key, ${toTime('n.due_ms')} as due_at, coalesce(n.flow_key, case when n.kind <> 'call' then o.flow_key end) as flow_key,
+         n.parallelism, n.rate, n.period_ms, n.n
+  from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[], $34::text[], $35::int[], $36::int[], $37::int[]) with ordinality
+    as n(task_id, key, due_ms, kind, flow_key, parallelism, rate, period_ms, n)
   join owned o using (task_id)
   join rows r on r.execution = o.execution and r.key = n.key
+),
+tasks as (
+  insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at, flow_key)
+  select a.execution, a.workflow, a.priority, a.kind, a.key, a.due_at, a.flow_key
+  from added a
   on conflict (execution, step_key) do nothing
+),
+limits as (
+  insert into ${t.flowNote} (flow_key, workflow, due_at, noted_at, frees, parallelism, rate, period_ms)
+  select a.flow_key, a.workflow, min(a.due_at), min(c.now), false, (array_agg(a.parallelism order by a.n desc))[1],
+         (array_agg(a.rate order by a.n desc))[1], (array_agg(a.period_ms order by a.n desc))[1]
+  from added a, clock c
+  where a.flow_key is not null
+  group by a.flow_key, a.workflow, num_nonnulls(a.parallelism, a.rate) > 0
 ),
 messages as (
   delete from ${t.message} m
@@ -88,6 +105,7 @@ gone as (
   delete from ${t.task} k
   using owned o
   where k.execution = o.execution and o.next in ('completed', 'failed', 'cancelled')
+  returning ${FLOW_COLUMNS}
 ),
 suspended as (
   update ${t.task} k
@@ -100,7 +118,8 @@ suspended as (
                     else coalesce(${toTime('o.due_ms')}, 'infinity') end
   from owned o, clock c
   where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'))}
 select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due
 from owned o`,
 };

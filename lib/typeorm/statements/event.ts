@@ -1,4 +1,6 @@
 import type { Tables } from '../tables.js';
+import { FLOW_COLUMNS, GAVE_BACK, NOTED, WAITS } from './flow-notes.js';
+import { IDLE_KEYS } from './flow.js';
 import { CLOCK, toMs, type Statement } from './statement.js';
 
 /**
@@ -28,7 +30,8 @@ woken as (
   update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
   from locked l, clock c
   where k.id = l.id
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))}
 select r.run_id, exists (select from locked) as active,
        exists (select from ${t.step} s where s.execution = r.id and s.state = 'pending' and s.event = $4) as waits
 from target r`,
@@ -71,7 +74,8 @@ woken as (
   update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
   from locked l, clock c
   where k.id = l.id
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))}
 select r.run_id from locked l join ${t.run} r on r.id = l.execution order by r.id`,
 };
 
@@ -107,8 +111,8 @@ woken as (
       lease_owner = case when k.fence = $4::int then null else k.lease_owner end
   from locked l, clock c, (select count(*)::int as found from messages) n
   where k.id = l.id and (n.found > 0 or k.fence = $4::int)
-  returning n.found > 0 or ($4::int is not null and k.due_at <= c.now) as due
-)
+  returning n.found > 0 or ($4::int is not null and k.due_at <= c.now) as due, ${FLOW_COLUMNS}
+),${NOTED(t, GAVE_BACK('woken'))}
 select coalesce(bool_or(due), false) as due from woken`,
 };
 
@@ -142,8 +146,8 @@ ${name} as (
   update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
   from locked l, clock c
   where k.id = l.id and l.execution in (select execution from messages)
-  returning k.id
-)`;
+  returning k.id, ${FLOW_COLUMNS}
+),${NOTED(t, WAITS(name))}`;
 
 /**
  * The counterpart of `notifyWaiters` for an event that was kept in a transaction of the caller: called after its commit, for
@@ -158,7 +162,7 @@ select id from delivered`,
 
 /**
  * Deletes kept events that nobody may be given any more, and delivers those that their sender could not: the process died
- * between the caller's commit and `deliverKept`. Also tells whether something is owed after an end (see settle.ts).
+ * between the caller's commit and `deliverKept`. Forgets flow-control keys that are no longer used. Also tells whether something is owed after an end (see settle.ts).
  */
 export const expire: Statement = {
   name: 'workflow_expire',
@@ -166,7 +170,7 @@ export const expire: Statement = {
 with ${CLOCK('$1')},
 expired as (
   delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now
-),${DELIVERY(t, 'true', 'delivered')}
+),${IDLE_KEYS(t)},${DELIVERY(t, 'true', 'delivered')}
 select exists (select from delivered) as delivered,
        exists (select from ${t.run} r where r.unreported) or exists (select from ${t.run} r where r.uncascaded) as owed`,
 };

@@ -1,5 +1,5 @@
 export * from './answer.js';
-export * from './claim.js';
+export { adopt, claim, reactivate, release } from './claim.js';
 export * from './commit.js';
 export * from './event.js';
 export * from './load.js';
@@ -9,3 +9,4 @@ export * from './trigger.js';
 export * from './webhook.js';
 export * from './worker.js';
 export * from './settle.js';
+export { claimFlow, flowKeys, flowStates, NOTES_AT_ONCE, pauseFlow, resumeFlow } from './flow.js';

@@ -1,4 +1,5 @@
 import type { Tables } from '../tables.js';
+import { FLOW_COLUMNS, GONE, NOTED } from './flow-notes.js';
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
 /**
@@ -11,7 +12,7 @@ const STATUS = `case when r.status <> 'active' then r.status
   else 'waiting' end`;
 
 const RECORD = (t: { task: string; run: string }): string => `
-select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth, r.parent_id is not null as child,
+select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth, r.parent_id is not null as child, r.singleton_key,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at, ${toMs('r.finished_at')} as finished_at,
        r.result, r.error, ${STATUS} as status, k.stuck
 from ${t.run} r
@@ -79,8 +80,8 @@ chosen as materialized (
   having bool_or(l.step_key = '')${having}
 ),
 gone as (
-  delete from ${t.task} k using chosen c where k.execution = c.execution
-),
+  delete from ${t.task} k using chosen c where k.execution = c.execution returning ${FLOW_COLUMNS}
+),${NOTED(t, GONE('gone'))},
 inbox as (
   delete from ${t.message} m using chosen c where m.execution = c.execution
 )

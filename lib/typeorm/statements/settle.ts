@@ -1,3 +1,4 @@
+import { FLOW_COLUMNS, NOTED, WAITS } from './flow-notes.js';
 import { CLOCK, type Statement } from './statement.js';
 
 /**
@@ -42,7 +43,8 @@ woken as (
   set wanted = k.wanted + m.results, due_at = least(k.due_at, c.now)
   from (select execution, count(*)::int as results from messages group by execution) m, clock c
   where k.execution = m.execution and k.step_key = ''
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))}
 update ${t.run} r set unreported = false
 from ended e
 where r.id = e.id

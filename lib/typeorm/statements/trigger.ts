@@ -1,5 +1,8 @@
 import { CLOCK, IMPATIENT_CLOCK, toMs, toTime, type Statement } from './statement.js';
 
+/** The time a run is due. */
+const DUE = `coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms')`;
+
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
  * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
@@ -7,6 +10,8 @@ import { CLOCK, IMPATIENT_CLOCK, toMs, toTime, type Statement } from './statemen
  * and may be in his transaction: they wait for whoever is inserting one of the ids. Those of many callers do not.
  * A child is inserted only while its parent is active, whose advance task is locked for that: a cancel that comes first has
  * deleted the task, one that comes later finds the child.
+ * A singleton that is skipped when its key is held ($23) is inserted as the holder or, by the unique index, not at all; one that
+ * queues is never due before a hand-over (see singleton.ts).
  */
 export const trigger: Statement = {
   name: 'workflow_trigger',
@@ -14,8 +19,10 @@ export const trigger: Statement = {
 with ${IMPATIENT_CLOCK('$1', `case when $12::boolean then current_setting('lock_timeout') else '500ms' end`)},
 input as (
   select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[], $13::bigint[], $14::text[], $15::smallint[], $16::boolean[])
-    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner, parent_id, parent_key, depth, cascades)
+                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[], $13::bigint[], $14::text[], $15::smallint[], $16::boolean[],
+                       $17::smallint[], $18::text[], $19::int[], $20::int[], $21::int[], $22::text[], $23::boolean[]) with ordinality
+    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner, parent_id, parent_key, depth, cascades,
+         priority, flow_key, parallelism, rate, period_ms, singleton_key, skips, n)
 ),
 parents as materialized (
   select k.execution
@@ -30,35 +37,46 @@ refused as materialized (
   limit 1
 ),
 runs as (
-  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades)
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades,
+                      priority, flow_key, singleton_key, singleton_held, singleton_due_at)
   select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms',
-         i.parent_id, i.parent_key, coalesce(i.depth, 0), coalesce(i.cascades, true)
+         i.parent_id, i.parent_key, coalesce(i.depth, 0), coalesce(i.cascades, true),
+         i.priority, i.flow_key, i.singleton_key, coalesce(i.skips, false), case when not i.skips then ${DUE} end
   from input i, clock c
   where not exists (select from refused) and (i.parent_id is null or i.parent_id in (select execution from parents))
   order by i.run_id
-  on conflict (run_id) where is_current do nothing
+  on conflict do nothing
   returning id, trigger_id, deadline_at
 ),
 tasks as (
-  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence)
-  select r.id, i.workflow, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
-         i.owner, case when i.owner is null then 0 else 1 end
+  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority, flow_key)
+  select r.id, i.workflow, 'advance', case when i.skips is false then 'infinity' else ${DUE} end,
+         i.owner, case when i.owner is null then 0 else 1 end, i.priority, i.flow_key
   from runs r join input i using (trigger_id), clock c
-  returning id, execution, lease_owner, fence
+  returning id, execution, lease_owner, fence, due_at
+),
+noted as (
+  insert into ${t.flowNote} (flow_key, workflow, due_at, noted_at, frees, parallelism, rate, period_ms)
+  select i.flow_key, i.workflow, min(k.due_at), min(c.now), false,
+         (array_agg(i.parallelism order by i.n desc))[1], (array_agg(i.rate order by i.n desc))[1], (array_agg(i.period_ms order by i.n desc))[1]
+  from tasks k join runs r on r.id = k.execution join input i using (trigger_id), clock c
+  where i.flow_key is not null
+  group by i.flow_key, i.workflow
 )
 select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at, ${toMs('c.now')} as now
 from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
-/** The current runs with these ids, and who holds them: what `trigger` did not insert. */
+/** The current runs with these ids, who holds them, and the holders of these singleton keys: what `trigger` did not insert. */
 export const existingRuns: Statement = {
   name: 'workflow_existing_runs',
   text: (t) => `
 with ${CLOCK('$1')}
 select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth,
-       r.parent_id is not null as child,
+       r.parent_id is not null as child, r.singleton_key,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at,
        k.id as task_id, k.lease_owner, k.fence, ${toMs('c.now')} as now
 from ${t.run} r left join ${t.task} k on k.execution = r.id and k.step_key = '', clock c
-where r.run_id = any($2::text[]) and r.is_current`,
+where (r.run_id = any($2::text[]) and r.is_current)
+   or (r.singleton_key = any($3::text[]) and r.status = 'active' and r.singleton_held)`,
 };

@@ -1,3 +1,4 @@
+import { FLOW_COLUMNS, GAVE_BACK, NOTED } from './flow-notes.js';
 import { CLOCK, type Statement } from './statement.js';
 
 export const register: Statement = {
@@ -26,15 +27,17 @@ from unnest($2::bigint[], $3::int[]) as i(task_id, fence) join ${t.task} k on k.
 export const unregister: Statement = {
   name: 'workflow_unregister',
   text: (t) => `
-with held as materialized (
+with clock as materialized (select now() as now),
+held as materialized (
   select k.id from ${t.task} k where k.lease_owner = $1::uuid order by k.id for update
 ),
 freed as (
   update ${t.task} k
-  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = least(k.due_at, now())
-  from held h
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = least(k.due_at, c.now)
+  from held h, clock c
   where k.id = h.id
-)
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, GAVE_BACK('freed'))}
 delete from ${t.worker} where id = $1::uuid`,
 };
 
@@ -61,12 +64,15 @@ progress as materialized (
 ),
 workers as (
   delete from ${t.worker} where id <> $2::uuid and beat_at < now() - $3::float8 * interval '1 ms'
-)
-update ${t.task} k
-set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now,
-    lost = case when p.position > k.lost_position then 1 else k.lost + 1 end,
-    lost_position = p.position
-from progress p, clock c
-where k.id = p.id
-returning k.id`,
+),
+freed as (
+  update ${t.task} k
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now,
+      lost = case when p.position > k.lost_position then 1 else k.lost + 1 end,
+      lost_position = p.position
+  from progress p, clock c
+  where k.id = p.id
+  returning k.id, ${FLOW_COLUMNS}
+),${NOTED(t, GAVE_BACK('freed'))}
+select id from freed`,
 };
