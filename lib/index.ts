@@ -41,7 +41,10 @@ export {
 } from './authoring/index.js';
 export {
   WorkflowClient,
+  WorkflowFlowControls,
   WorkflowSchedules,
+  type FlowControlInfo,
+  type FlowControlQuery,
   type ClientNotifyOptions,
   type ClientTriggerOptions,
   type CreateSchedule,
@@ -71,6 +74,8 @@ export {
   StepTimeoutError,
   type FailureSummary,
 } from './engine/errors.js';
+export type { FlowControl, FlowLimits, KeyedFlowControl } from './engine/flow-control.js';
+export type { KeyedSingleton, Singleton, SingletonPolicy } from './engine/singleton.js';
 export type { Failure } from './engine/failure.js';
 export type { StepKind } from './engine/journal.js';
 export type { RetryDelayFunction, RetryDelayText } from './engine/retry-delay.js';
@@ -82,6 +87,8 @@ export { WorkflowRegistry, type WorkflowDefinition } from './registry/index.js';
 export { WorkflowScheduler } from './runtime/scheduler.js';
 export {
   WORKFLOW_ENTITIES,
+  WorkflowFlowControl,
+  WorkflowFlowNote,
   WorkflowMessage,
   WorkflowRun,
   WorkflowSchedule,

@@ -13,6 +13,7 @@ import {
   WorkflowCommands,
   ResultWaiter,
   WorkflowClient,
+  WorkflowFlowControls,
   WorkflowSchedules,
   WorkflowWebhooks,
 } from './client/index.js';
@@ -172,6 +173,7 @@ const PROVIDERS: Provider[] = [
   ScheduleRunner,
   ResultWaiter,
   WorkflowSchedules,
+  WorkflowFlowControls,
   WorkflowClient,
   {
     provide: SigningKeys,
@@ -230,6 +232,7 @@ const PROVIDERS: Provider[] = [
 const EXPORTS: NonNullable<DynamicModule['exports']> = [
   WorkflowClient,
   WorkflowSchedules,
+  WorkflowFlowControls,
   WorkflowScheduler,
   WorkflowRegistry,
 ];

@@ -1,5 +1,6 @@
 import { MAX_CALL_MS, type CallRequest, type StoredBody } from '../engine/call.js';
 import { parseDuration, type Duration } from '../engine/duration.js';
+import type { FlowControl } from '../engine/flow-control.js';
 import type { RetryPolicy, StorableRetryOptions } from '../engine/retry.js';
 import { WorkflowError } from '../errors/index.js';
 
@@ -22,6 +23,8 @@ export interface CallOptions extends StorableRetryOptions {
   throwOnError?: boolean;
   /** `manual`: a redirect is a response like any other @default 'follow', 10 at most */
   redirect?: 'follow' | 'manual';
+  /** limits for all calls (and whatever else) with this key; that of the run does not cover its calls */
+  flowControl?: FlowControl;
 }
 
 export interface CallDefaults {

@@ -103,7 +103,7 @@ function durable(original: Method, name: string, method: string, options: KeyedS
         digest: session.digest(args),
         execute: () => original.apply(this, args),
         ...session.policy(options),
-        ...session.flow(options, name, args),
+        ...session.flow(options.flowControl, name, args),
       });
     },
   }[method]!;

@@ -1,6 +1,7 @@
 import type { LoggerService, Type } from '@nestjs/common';
 import type { CallResponse } from '../engine/call.js';
 import { parseDuration, type Duration } from '../engine/duration.js';
+import { resolveFlowControl } from '../engine/flow-control.js';
 import type { Failure } from '../engine/failure.js';
 import { webhookEvent } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
@@ -58,7 +59,7 @@ export class DurableContext<P> extends WorkflowContext<P> {
       name,
       execute: fn,
       ...this.session.policy(options),
-      ...this.session.flow(options, name, []),
+      ...this.session.flow(options?.flowControl, name, []),
     });
   }
 
@@ -140,7 +141,13 @@ export class DurableContext<P> extends WorkflowContext<P> {
 
   call<B>(name: string, request: CallOptions): Promise<CallResponse<B>> {
     const checked = this.waitName(name, 'ctx.call');
-    return this.ask({ kind: 'call', name: checked, call: this.session.call(checked, request) });
+    const flow = request?.flowControl;
+    return this.ask({
+      kind: 'call',
+      name: checked,
+      call: this.session.call(checked, request),
+      ...(flow !== undefined && { flow: resolveFlowControl(flow, `call "${checked}"`) }),
+    });
   }
 
   createWebhook(name: string, options: WebhookOptions = {}): Promise<Webhook> {

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
+import type { KeyedFlowControl, ResolvedFlow } from '../engine/flow-control.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
-import type { ResolvedFlow } from '../engine/flow-control.js';
 import type { RetryPolicy } from '../engine/retry.js';
 import type { CallOptions } from './call.js';
 import type {
@@ -23,7 +23,7 @@ export interface RunSession {
   ask(request: Request): Promise<unknown>;
   policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null };
   /** of a step, from its own options and the defaults; empty without any */
-  flow(options: StepOptions | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow };
+  flow(own: KeyedFlowControl | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow };
   digest(args: readonly unknown[]): string | null;
   now(): Date;
   random(): number;

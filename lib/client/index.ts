@@ -1,4 +1,5 @@
 export * from './commands.js';
+export * from './flow-control.js';
 export * from './result-waiter.js';
 export * from './schedule.types.js';
 export * from './schedules.js';

@@ -24,6 +24,7 @@ import {
   type RunStatus,
 } from '../ports/index.js';
 import { WorkflowCommands } from './commands.js';
+import { WorkflowFlowControls } from './flow-control.js';
 import { ResultWaiter } from './result-waiter.js';
 import { toEntry, toRun } from './run-view.js';
 import { WorkflowSchedules } from './schedules.js';
@@ -55,13 +56,14 @@ export class WorkflowClient {
     @Inject(Codec) private readonly codec: Codec,
     /** runs that are started by time: create, get, list, pause, resume, trigger, delete */
     @Inject(WorkflowSchedules) readonly schedules: WorkflowSchedules,
+    @Inject(WorkflowFlowControls) readonly flowControl: WorkflowFlowControls,
   ) {}
 
   /**
    * Starts a run, durably: once this resolves the run reaches its end, whatever crashes. Idempotent by `runId`: the same id,
    * workflow and payload give the same run, `created: false`.
    * @throws WorkflowError WF_UNKNOWN_WORKFLOW, WF_RUN_EXISTS (same id, other payload or workflow), WF_NOT_SERIALIZABLE,
-   * WF_TOO_LARGE, WF_INVALID_ARGUMENT, WF_INVALID_DURATION, WF_MANAGER_FOREIGN, WF_SIDE_EFFECT_IN_RUN; nothing is written then
+   * WF_TOO_LARGE, WF_INVALID_ARGUMENT, WF_INVALID_DURATION, WF_INVALID_FLOW_CONTROL, WF_MANAGER_FOREIGN, WF_SIDE_EFFECT_IN_RUN; nothing is written then
    */
   async trigger<W extends WorkflowHandler<any, any> = WorkflowHandler<unknown, unknown>>(
     workflow: Type<W> | string,

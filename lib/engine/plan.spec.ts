@@ -25,6 +25,35 @@ function recorded(asks: readonly Ask[], more: Partial<JournalRow> = {}): Journal
   return journal;
 }
 
+describe('a step with flow control of its own', () => {
+  const flow = { key: 'k', parallelism: 1, rate: null, periodMs: null };
+  const limited = ask('limited', { execute: () => 1, flow });
+
+  it('becomes a task although nothing else is outstanding, so that a claim governs it', () => {
+    expect(planFor(new Journal(), [limited], NOW)).toEqual({
+      do: 'suspend',
+      dispatch: [{ ...pendingRow(limited, NOW), dispatched: true }],
+      dueAt: null,
+    });
+  });
+
+  it('and once it is one, nothing is to be done here', () => {
+    expect(planFor(recorded([limited], { dispatched: true }), [limited], NOW)).toEqual({
+      do: 'suspend',
+      dispatch: [],
+      dueAt: null,
+    });
+  });
+
+  it('also one that was tried inline before it had any: the retry waits until it is due', () => {
+    const plan = planFor(recorded([limited], { attempts: 1, wakeAt: NOW + 5 }), [limited], NOW);
+    expect(plan).toMatchObject({
+      do: 'suspend',
+      dispatch: [{ dispatched: true, attempts: 1, wakeAt: NOW + 5 }],
+    });
+  });
+});
+
 describe('a first row', () => {
   it('says what is waited for, and since when', () => {
     expect(pendingRow(ask('pay', { name: 'Pay.capture', digest: 'd1' }), NOW)).toEqual({

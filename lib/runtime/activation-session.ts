@@ -14,7 +14,7 @@ import {
 } from '../authoring/index.js';
 import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
-import { resolveFlowControl, type ResolvedFlow } from '../engine/flow-control.js';
+import { resolveFlowControl, type KeyedFlowControl, type ResolvedFlow } from '../engine/flow-control.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
@@ -78,8 +78,8 @@ export class ActivationSession implements RunSession {
     };
   }
 
-  flow(options: StepOptions | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow } {
-    const flow = options?.flowControl ?? this.on.definition.stepDefaults.flowControl;
+  flow(own: KeyedFlowControl | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow } {
+    const flow = own ?? this.on.definition.stepDefaults.flowControl;
     return flow === undefined ? {} : { flow: resolveFlowControl(flow, `step "${of}"`, args) };
   }
 

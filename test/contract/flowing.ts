@@ -333,7 +333,7 @@ export function flowing(bench: () => Bench): void {
     });
     expect((await info(b)).waiting).toBe(1);
     expect((await info(b, 'other')).waiting).toBe(1);
-    expect((await claim(b)).map(({ step }) => step).toSorted()).toEqual(['own', 'runs']);
+    expect(new Set((await claim(b)).map(({ step }) => step))).toEqual(new Set(['own', 'runs']));
     const calls = await b.store.claim(b.worker, [b.workflow], 0, null, 5);
     expect(calls.tasks.map(({ step }) => step)).toEqual(['call']);
   });
@@ -345,7 +345,7 @@ export function flowing(bench: () => Bench): void {
     await trigger(b, 1, limits(b, { rate: 9, periodMs: 1000 }, 'rate'));
     await trigger(b, 1, limits(b, { parallelism: 9 }, 'slots'));
     const paced = await Promise.all((await claim(b)).map(load));
-    expect(paced.toSorted()).toEqual([false, true]);
+    expect(new Set(paced)).toEqual(new Set([false, true]));
     expect(await load(await b.claimed())).toBe(false);
   });
 
