@@ -1,3 +1,4 @@
+import { FLOW_COLUMNS, NOTED, WAITS } from './flow-notes.js';
 import { CLOCK, type Statement } from './statement.js';
 
 /** The webhook of a token, while its run goes on. Served by workflow_step_webhook; reads only. */
@@ -44,10 +45,13 @@ message as (
   insert into ${t.message} (id, execution, event, event_id, data, created_at)
   select $3::uuid, l.execution, $2, $3::uuid, $4, c.now from locked l, clock c
   on conflict (id) do nothing
-)
-update ${t.task} k
-set wanted = k.wanted + 1, due_at = case when u.id is null then least(k.due_at, c.now) else k.due_at end
-from clock c, locked l left join undisturbed u on u.id = l.id and u.fence = l.fence and l.lease_owner is null
-where k.id = l.id
-returning u.id is null as due`,
+),
+woken as (
+  update ${t.task} k
+  set wanted = k.wanted + 1, due_at = case when u.id is null then least(k.due_at, c.now) else k.due_at end
+  from clock c, locked l left join undisturbed u on u.id = l.id and u.fence = l.fence and l.lease_owner is null
+  where k.id = l.id
+  returning u.id is null as due, ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))}
+select due from woken`,
 };
