@@ -45,6 +45,12 @@ export interface DueSchedules {
 /** One revision of a schedule: once it is changed, it is no longer this one. */
 export const revisionOf = ({ id, revision }: { id: string; revision: number }): string => `${revision}@${id}`;
 
+/** One time, and its run. */
+export interface ScheduleStart {
+  readonly at: number;
+  readonly run: TriggerRow;
+}
+
 /** What was decided on a due schedule. */
 export interface ScheduleMove {
   readonly id: string;
@@ -52,7 +58,7 @@ export interface ScheduleMove {
   readonly revision: number;
   readonly nextAt: number | null;
   /** in order of time; the last one becomes the run of the time before */
-  readonly starts: readonly { readonly at: number; readonly run: TriggerRow }[];
+  readonly starts: readonly ScheduleStart[];
   /** run to be cancelled */
   readonly cancel: string | null;
 }

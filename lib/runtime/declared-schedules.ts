@@ -33,15 +33,18 @@ export class DeclaredSchedules {
    */
   async write(): Promise<void> {
     const workflows = this.registry.names();
-    const removed = await this.store.removeUndeclared(workflows, [...this.registry.schedules.keys()]);
+    const declared = [...this.registry.schedules.keys()];
+    // again after a deadlock with another process that boots
+    const removed = await this.intake.repeat(() => this.store.removeUndeclared(workflows, declared));
     for (const id of removed)
       this.#logger.log(`Schedule "${id}" stands on no class any more and was removed`);
-    const [first] = this.registry.schedules.keys();
-    if (first !== undefined) {
-      const { now } = await this.store.find(first);
-      const changed = await this.store.put(this.#rows(now));
-      if (removed.length + changed.length > 0) this.intake.announceSchedules();
-    } else if (removed.length > 0) this.intake.announceSchedules();
+    const changed = declared.length === 0 ? [] : await this.#put(declared[0]!);
+    if (removed.length + changed.length > 0) this.intake.announceSchedules();
+  }
+
+  async #put(any: string): Promise<string[]> {
+    const { now } = await this.store.find(any);
+    return this.intake.repeat(() => this.store.put(this.#rows(now)));
   }
 
   #rows(now: number): ScheduleRow[] {

@@ -7,4 +7,6 @@ export abstract class Inspector {
   abstract advanced(activation: Activation): Promise<void>;
   /** A delivery failed and is repeated later. */
   abstract undelivered(task: Task, error: unknown): void;
+  /** The time of a schedule could not be started, and is tried again. */
+  abstract unscheduled(error: unknown): void;
 }

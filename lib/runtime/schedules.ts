@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { decideSchedule } from '../engine/schedule.js';
 import { timesOf } from '../authoring/index.js';
 import {
@@ -10,16 +10,21 @@ import {
   type DueScheduleRecord,
   type DueSchedules,
   type ScheduleMove,
+  type ScheduleStart,
 } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
 import { RuntimeConfig } from './config.js';
 import { DeclaredSchedules } from './declared-schedules.js';
+import { Inspector } from './inspector.js';
 import { Leases } from './leases.js';
 import { ScheduledRuns } from './scheduled-runs.js';
 import { Signals } from './signals.js';
 
 /** Schedules that are decided on together, in one transaction. */
 const BATCH = 100;
+/** Bounds of one transaction: runs, and characters of their payloads. What is beyond follows in the next one. */
+const MOST_RUNS = 1000;
+const MOST_TEXT = 8 * 1024 * 1024;
 /** Timers of longer than 24 days overflow. */
 const LONGEST_SLEEP_MS = 3_600_000;
 /** However quiet it is, and whatever nobody told: a schedule may have been made by a process whose signal was lost. */
@@ -66,6 +71,7 @@ export class ScheduleRunner {
     private readonly leases: Leases,
     private readonly clock: Clock,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
+    @Optional() private readonly inspector?: Inspector,
   ) {}
 
   /** Begins to start what is due. */
@@ -138,7 +144,10 @@ export class ScheduleRunner {
 
   async #start({ due, now }: DueSchedules): Promise<void> {
     const moves = due.flatMap((schedule) => this.#decided(schedule, now) ?? []);
-    if (moves.length === 0) return;
+    for (const batch of batchesOf(moves)) await this.#moveAll(batch);
+  }
+
+  async #moveAll(moves: readonly ScheduleMove[]): Promise<void> {
     try {
       await this.#move(moves);
     } catch (error) {
@@ -173,13 +182,22 @@ export class ScheduleRunner {
   #decided(schedule: DueScheduleRecord, now: number): ScheduleMove | undefined {
     try {
       const { id, revision, lastRunId } = schedule;
-      const { starts, nextAt, cancelPrevious } = decideSchedule(timesOf(schedule), { ...schedule, now });
+      const decision = decideSchedule(timesOf(schedule), { ...schedule, now });
+      const starts: ScheduleStart[] = [];
+      let text = 0;
+      for (const at of decision.starts) {
+        if (text > MOST_TEXT) break;
+        const run = this.runs.of(schedule, at);
+        starts.push({ at, run });
+        text += run.payload.length;
+      }
       return {
         id,
         revision,
-        nextAt,
-        starts: starts.map((at) => ({ at, run: this.runs.of(schedule, at) })),
-        cancel: cancelPrevious ? lastRunId : null,
+        // of more than one, each is started: the first that is left is the next
+        nextAt: decision.starts[starts.length] ?? decision.nextAt,
+        starts,
+        cancel: decision.cancelPrevious ? lastRunId : null,
       };
     } catch (error) {
       this.#failed(schedule, error);
@@ -189,6 +207,7 @@ export class ScheduleRunner {
 
   #failed(schedule: Revision, error: unknown): void {
     if (this.runStore.fault(error) === 'blocked') return this.#hold(schedule, this.config.pollMs);
+    this.inspector?.unscheduled(error);
     this.#logger.error(
       `Schedule "${schedule.id}" could not be started, trying on: ${error instanceof Error ? error.message : String(error)}`,
     );
@@ -232,4 +251,21 @@ export class ScheduleRunner {
     await this.look();
     return true;
   }
+}
+
+/** Each within the bounds of a transaction, or of one schedule alone. */
+function batchesOf(moves: readonly ScheduleMove[]): ScheduleMove[][] {
+  const batches: ScheduleMove[][] = [];
+  let [runs, text] = [Infinity, 0];
+  for (const move of moves) {
+    const moveText = move.starts.reduce((sum, { run }) => sum + run.payload.length, 0);
+    if (runs + move.starts.length > MOST_RUNS || text + moveText > MOST_TEXT) {
+      batches.push([]);
+      [runs, text] = [0, 0];
+    }
+    batches.at(-1)!.push(move);
+    runs += move.starts.length;
+    text += moveText;
+  }
+  return batches;
 }

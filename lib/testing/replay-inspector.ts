@@ -33,6 +33,10 @@ export class ReplayInspector extends Inspector {
     if (!WorkflowError.is(problem, 'WF_SHUTTING_DOWN')) this.#problems.push(problem);
   }
 
+  unscheduled(error: unknown): void {
+    this.#problems.push(error);
+  }
+
   /** Throws the first thing that went wrong since the last call. */
   tell(): void {
     const problems = this.#problems.splice(0);
