@@ -276,4 +276,41 @@ describe.each(DATABASES)('client.schedules on $name', ({ create }) => {
     expect(await timesOfRuns(one, 'a')).toEqual([NOON + HOUR]);
     expect((await schedules.get('a')).nextAt).toEqual(new Date(NOON + 2 * HOUR));
   });
+
+  it('what is paused, changed or moved between the look and the start is not started from what was seen', async () => {
+    const table = one.app.get(ScheduleStore);
+    const move = table.move.bind(table);
+    const between = async (what: () => Promise<unknown>): Promise<void> => {
+      table.move = async (moves) => {
+        table.move = move;
+        await what();
+        const result = await move(moves);
+        expect(result).toEqual({ moved: [], cancelled: [] });
+        return result;
+      };
+      await one.runner.look();
+      expect(table.move).toBe(move);
+    };
+    await schedules.delete('computed');
+    await schedules.create(Job, { id: 'a', cron: '0 * * * *', payload: 'old' });
+    clock.at = NOON + HOUR;
+    await between(() => schedules.pause('a'));
+    expect(await runsOf(one, 'a')).toEqual([]);
+    await schedules.resume('a');
+
+    clock.at = NOON + 2 * HOUR;
+    await between(() => schedules.create(Job, { id: 'a', cron: '0 * * * *', payload: 'new' }));
+    // at once: it has another revision
+    expect((await one.client.list({ label: 'schedule:a' })).runs).toMatchObject([{ payload: 'new' }]);
+
+    clock.at = NOON + 3 * HOUR;
+    await between(async () => {
+      const { due } = await table.due(['job'], [], [], 1);
+      const { id, revision } = due[0]!;
+      const nextAt = NOON + 4 * HOUR;
+      expect((await move([{ id, revision, nextAt, starts: [], cancel: null }])).moved).toEqual(['a']);
+      expect((await move([{ id, revision, nextAt, starts: [], cancel: null }])).moved).toEqual([]);
+    });
+    expect(await runsOf(one, 'a')).toHaveLength(1);
+  });
 });
