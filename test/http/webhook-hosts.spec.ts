@@ -16,6 +16,7 @@ import {
   HttpAdapterHost,
   NestFactory,
 } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -224,6 +225,16 @@ it('express: what the application has put before its parsers runs before the web
   const url = await start('express', { name: 'cors', options: { cors: true } });
   const headers = { origin: 'https://shop.test' };
   expect((await send(url, { headers, body: 'x' })).headers['access-control-allow-origin']).toBe('*');
+});
+
+it('express: parsers that the application brings itself are behind it as well', async () => {
+  const setup = (running: INestApplication): void => {
+    (running as NestExpressApplication).useBodyParser('json', { limit: 10 }).useBodyParser('urlencoded');
+  };
+  const url = await start('express', { name: 'own parsers', options: { bodyParser: false }, setup });
+  const headers = { 'content-type': 'application/json' };
+  expect((await send(url, { headers, body: ' {"more": "than ten bytes"} ' })).status).toBe(202);
+  expect(Buffer.from(intake.senders[0]!.rawBody).toString()).toBe(' {"more": "than ten bytes"} ');
 });
 
 it('express: routes of the application below the webhooks are its own', async () => {
