@@ -1,9 +1,9 @@
 import { Injectable, type Provider } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Schedule, Workflow, WorkflowContext } from 'nestjs-workflow';
+import { Schedule, Workflow, WorkflowContext, WorkflowScheduler } from 'nestjs-workflow';
 import { ScheduleStore } from '../../lib/ports/index.js';
 import { createPostgres, type TestDatabase } from '../support/databases.js';
-import { HOUR, Job, runsOf, SharedClock, startProcess, type Process } from './support.js';
+import { executed, HOUR, Job, runsOf, SharedClock, startProcess, type Process } from './support.js';
 
 const NOON = Date.parse('2026-06-01T12:00Z');
 
@@ -108,4 +108,18 @@ it('a payload function that gives a promise is refused, and tried again', async 
     /payload function of schedule "late" gives a promise/,
   );
   expect(await runsOf(one, 'late')).toEqual([]);
+});
+
+it('over HTTP, its runs are delivered as any other', async () => {
+  const clock = new SharedClock(NOON);
+  const one = await startProcess(database, clock, { providers: [Job], listen: true });
+  open.push(one);
+  await expect.poll(() => one.app.get(WorkflowScheduler).transport, { timeout: 20_000 }).toBe('http');
+  await one.schedules.create(Job, { id: 'a', cron: '0 * * * *', payload: '' });
+  clock.at = NOON + HOUR;
+  await one.work();
+  const [runId] = await runsOf(one, 'a');
+  expect(runId).toBe('a@2026-06-01T13:00:00.000Z');
+  await one.client.run(Job, runId!).result({ timeout: '20s' });
+  expect(executed).toContain(runId);
 });
