@@ -128,6 +128,24 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
     hook: Webhook,
     options: { timeout?: Duration },
   ): Promise<EventResult<WebhookCall<B>>>;
+  /**
+   * Registers what undoes something: when the run fails for good or is cancelled, all that was registered until then is
+   * executed, the last first, each as a step of its own with retries; then @OnFailure (of a failed run). One that fails for
+   * good is logged and does not stop the others. A step that is executing at the moment of a cancel may have had its effect
+   * although nothing that comes after it was registered: register before such a step, and let `fn` bear that there is nothing
+   * to undo.
+   */
+  abstract onRollback(
+    name: string,
+    fn: (step: StepContext) => Promise<void> | void,
+    options?: StepOptions,
+  ): void;
+  /**
+   * Ends this execution and goes on as a new one of the same run: same `runId`, labels and parent, an empty journal, this
+   * payload. For loops without end, whose journal would grow without end. Events that were not taken yet go along; open
+   * steps and children do not, and what was registered with `onRollback` is done with. Never returns.
+   */
+  abstract continueAsNew(payload: P): Promise<never>;
   /** Ends this run as cancelled; never returns. */
   abstract cancel(): Promise<never>;
 

@@ -177,7 +177,19 @@ export class DurableContext<P> extends WorkflowContext<P> {
 
   cancel(): Promise<never> {
     refuseInStep('ctx.cancel()');
-    return this.session.replay.cancel();
+    return this.session.replay.leave({ to: 'cancelled' });
+  }
+
+  onRollback(name: string, fn: (step: StepContext) => Promise<void> | void, options?: StepOptions): void {
+    this.session.policy(options); // refused here, and not when it is needed
+    if (typeof fn !== 'function')
+      throw new WorkflowError('WF_INVALID_ARGUMENT', `ctx.onRollback("${name}") needs a function`);
+    this.session.onRollback({ name: this.waitName(name, 'ctx.onRollback'), work: fn, options });
+  }
+
+  continueAsNew(payload: P): Promise<never> {
+    refuseInStep('ctx.continueAsNew()');
+    return this.session.continueAsNew(payload);
   }
 
   now(): Date {

@@ -14,6 +14,13 @@ import type {
   TriggerOptions,
 } from './context.js';
 
+/** What is to be done as a step when the run fails or is cancelled. */
+export interface Rollback {
+  readonly name: string;
+  readonly work: (step: StepContext) => Promise<void> | void;
+  readonly options: StepOptions | undefined;
+}
+
 /** What the runtime gives to the durable calls of one activation. */
 export interface RunSession {
   readonly info: RunInfo;
@@ -24,6 +31,8 @@ export interface RunSession {
   policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null };
   /** of a step, from its own options and the defaults; empty without any */
   flow(own: KeyedFlowControl | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow };
+  onRollback(rollback: Rollback): void;
+  continueAsNew(payload: unknown): Promise<never>;
   digest(args: readonly unknown[]): string | null;
   now(): Date;
   random(): number;

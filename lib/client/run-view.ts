@@ -21,7 +21,12 @@ export function toRun<P, R>(record: RunRecord, codec: Codec): Run<P, R> {
     case 'pending':
     case 'running':
     case 'waiting':
-      return { ...head, status, ...(record.stuck !== null && { stuck: record.stuck }) };
+      return {
+        ...head,
+        status,
+        ...(record.stuck !== null && { stuck: record.stuck }),
+        ...(record.cancelling && { cancelling: true as const }),
+      };
     case 'completed':
       return {
         ...head,

@@ -40,6 +40,8 @@ export type Run<P = unknown, R = unknown> = {
       status: 'pending' | 'running' | 'waiting';
       /** why the run cannot go on until other code is deployed */
       stuck?: string;
+      /** it was cancelled, and what it did is being undone */
+      cancelling?: true;
     }
   | { status: 'completed'; result: R; finishedAt: Date }
   | { status: 'failed'; error: RunError; finishedAt: Date }

@@ -101,16 +101,19 @@ describe('the end of the code', () => {
     expect(thrown.outcome).toEqual({ ok: false, error });
   });
 
-  it('can be asked for by the code, which then never goes on', async () => {
+  it('can be asked for by the code, once, which then never goes on', async () => {
     const replay = new Replay();
     let went = false;
     replay.start(async () => {
-      await replay.cancel();
+      await replay.leave({ to: 'cancelled' });
       went = true;
     });
     await turn();
-    expect([replay.cancelled, went, replay.outcome]).toEqual([true, false, undefined]);
-    expect(new Replay().cancelled).toBe(false);
+    expect([went, replay.outcome]).toEqual([false, undefined]);
+    expect(replay.exit).toEqual({ to: 'cancelled' });
+    void replay.leave({ to: 'continued', payload: '1' });
+    expect(replay.exit).toEqual({ to: 'cancelled' });
+    expect(new Replay().exit).toBeUndefined();
   });
 });
 
@@ -121,7 +124,7 @@ it('tells of each ask, of the wish to cancel and of the end', async () => {
   replay.onActivity = activity;
   replay.ask(step('a'));
   expect(activity).toHaveBeenCalledTimes(1);
-  void replay.cancel();
+  void replay.leave({ to: 'cancelled' });
   expect(activity).toHaveBeenCalledTimes(2);
   replay.start(async () => 1);
   await turn();

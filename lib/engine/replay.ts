@@ -46,6 +46,9 @@ export interface Ask {
   readonly order: number;
 }
 
+/** How the code leaves before its end: for good, or to go on as a new execution with this encoded payload. */
+export type Exit = { readonly to: 'cancelled' } | { readonly to: 'continued'; readonly payload: string };
+
 export type Outcome =
   { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
 
@@ -64,7 +67,7 @@ export class Replay {
   readonly #counts = new Map<string, number>();
   #order = 0;
   #outcome: Outcome | undefined;
-  #cancelled = false;
+  #exit: Exit | undefined;
   /** called at each ask and at the end of the code */
   onActivity: () => void = () => {};
 
@@ -95,9 +98,9 @@ export class Replay {
     return { key, promise };
   }
 
-  /** The code asked for the run to be cancelled. */
-  cancel(): Promise<never> {
-    this.#cancelled = true;
+  /** The code leaves; the first time counts. */
+  leave(exit: Exit): Promise<never> {
+    this.#exit ??= exit;
     this.onActivity();
     return new Promise<never>(() => {});
   }
@@ -133,8 +136,8 @@ export class Replay {
     return this.#outcome;
   }
 
-  get cancelled(): boolean {
-    return this.#cancelled;
+  get exit(): Exit | undefined {
+    return this.#exit;
   }
 
   #settle(outcome: Outcome): void {

@@ -3,10 +3,13 @@ import { NonRetryableError, StepFailedError } from './errors.js';
 import { decodeFailure, toFailure } from './failure.js';
 import { DEFAULT_RETRY } from './retry.js';
 import {
+  afterCancel,
   afterFailure,
   afterOutcome,
-  failureRow,
+  endedOf,
+  endedRow,
   limitReached,
+  type Ended,
   type RunLimits,
   type RunState,
 } from './transition.js';
@@ -15,7 +18,9 @@ const state: RunState = {
   attempt: 1,
   policy: { ...DEFAULT_RETRY, jitter: false },
   handlesFailure: false,
-  failed: undefined,
+  phase: 'run',
+  rollbacks: 0,
+  ended: undefined,
   now: 1000,
   random: 0,
 };
@@ -57,9 +62,9 @@ describe('what follows when the code has ended', () => {
   it('a failed run goes to its @OnFailure method first, and ends with what it failed with whatever that does', () => {
     expect(afterFailure(boom, { ...state, handlesFailure: true })).toEqual({
       to: 'on-failure',
-      failure: boom,
+      ended: failed(0),
     });
-    const handling = { ...state, handlesFailure: true, failed: boom };
+    const handling: RunState = { ...state, handlesFailure: true, phase: 'on-failure', ended: failed(0) };
     expect(afterFailure(toFailure(new Error('later')), handling)).toEqual({ to: 'failed', failure: boom });
     expect(afterOutcome({ ok: true, value: 1 }, handling)).toEqual({ to: 'failed', failure: boom });
     expect(afterOutcome({ ok: false, error: new Error('handler') }, handling)).toEqual({
@@ -67,17 +72,68 @@ describe('what follows when the code has ended', () => {
       failure: boom,
     });
   });
+});
 
-  it('the failure is journaled under a key of its own', () => {
-    const row = failureRow(boom, 3, 2, 1000);
-    expect(row).toMatchObject({
-      kind: 'failure',
-      state: 'journaled',
-      position: 3,
-      attempts: 2,
-      finishedAt: 1000,
+const failed = (rollbacks: number): Ended => ({ failure: boom, cancelled: false, rollbacks });
+
+describe('what was done is undone', () => {
+  it('when the run has failed, before its @OnFailure method and before the end', () => {
+    const registered = { ...state, rollbacks: 2 };
+    expect(afterFailure(boom, registered)).toEqual({ to: 'rollback', ended: failed(2) });
+    expect(afterOutcome({ ok: false, error: new NonRetryableError('x') }, registered)).toMatchObject({
+      to: 'rollback',
     });
-    expect(row.answer?.ok === false && decodeFailure(row.answer.failure).message).toBe('boom');
+    const undone: RunState = { ...registered, phase: 'rollback', ended: failed(2) };
+    const done = { ok: true, value: undefined } as const;
+    expect(afterOutcome(done, undone)).toEqual({ to: 'failed', failure: boom });
+    expect(afterOutcome(done, { ...undone, handlesFailure: true })).toEqual({
+      to: 'on-failure',
+      ended: failed(2),
+    });
+    expect(afterFailure(toFailure(new Error('no progress')), undone)).toEqual({
+      to: 'failed',
+      failure: boom,
+    });
+  });
+
+  it('when the run is cancelled, which then ends as cancelled and never sees its @OnFailure method', () => {
+    expect(afterCancel('r1', state)).toEqual({ to: 'cancelled' });
+    const undoing = afterCancel('r1', { ...state, rollbacks: 1, handlesFailure: true });
+    expect(undoing).toMatchObject({
+      to: 'rollback',
+      ended: { cancelled: true, rollbacks: 1, failure: { code: 'WF_RUN_CANCELLED' } },
+    });
+    const ended = undoing.to === 'rollback' ? undoing.ended : undefined;
+    const undone: RunState = { ...state, phase: 'rollback', handlesFailure: true, ended };
+    expect(afterOutcome({ ok: true, value: undefined }, undone)).toEqual({ to: 'cancelled' });
+    expect(afterCancel('r1', { ...state, phase: 'on-failure', ended: failed(0) })).toEqual({
+      to: 'cancelled',
+    });
+  });
+});
+
+describe('how `run` has ended', () => {
+  it.each([failed(0), failed(3), { ...failed(1), cancelled: true }])(
+    'is journaled under a key of its own: %j',
+    (ended) => {
+      const row = endedRow(ended, 3, 2, 1000);
+      expect(row).toMatchObject({
+        kind: 'failure',
+        state: 'journaled',
+        position: 3,
+        attempts: 2,
+        finishedAt: 1000,
+      });
+      expect(endedOf(row)).toEqual(ended);
+    },
+  );
+
+  it('is not known without that row; one of an older version of this library counts no compensations', () => {
+    expect(endedOf(undefined)).toBeUndefined();
+    const row = endedRow(failed(0), 1, 1, 1);
+    expect(endedOf({ ...row, answer: null })).toBeUndefined();
+    expect(endedOf({ ...row, request: null })).toEqual(failed(0));
+    expect(decodeFailure(row.answer?.ok === false ? row.answer.failure : '')).toEqual(boom);
   });
 });
 

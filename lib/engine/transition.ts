@@ -1,19 +1,34 @@
 import { WorkflowError } from '../errors/index.js';
-import { stepFailureIn } from './errors.js';
-import { encodeFailure, toFailure, type Failure } from './failure.js';
+import { RunCancelledError, stepFailureIn } from './errors.js';
+import { decodeFailure, encodeFailure, toFailure, type Failure } from './failure.js';
 import { FAILURE_KEY, type JournalRow } from './journal.js';
 import type { Outcome } from './replay.js';
 import { decideRetry, type RetryPolicy } from './retry.js';
+
+/** What the code of a run does: `run` itself; then, once it has failed or is cancelled, what undoes it; then @OnFailure. */
+export type Phase = 'run' | 'rollback' | 'on-failure';
+
+/** How `run` has ended when it is not by its return: recorded before anything is undone. */
+export interface Ended {
+  readonly failure: Failure;
+  /** true: it was cancelled, and will end so */
+  readonly cancelled: boolean;
+  /** how many compensations were registered by then */
+  readonly rollbacks: number;
+}
 
 /** Where a run stands when its code has ended, or may not go on. */
 export interface RunState {
   /** of `run` itself, from 1 */
   readonly attempt: number;
   readonly policy: RetryPolicy;
+  readonly phase: Phase;
+  /** compensations that `run` has registered */
+  readonly rollbacks: number;
   /** there is a method marked @OnFailure */
   readonly handlesFailure: boolean;
-  /** what the run has failed with, while that method runs */
-  readonly failed: Failure | undefined;
+  /** set in every phase but the first */
+  readonly ended: Ended | undefined;
   readonly now: number;
   /** in [0, 1), for the jitter */
   readonly random: number;
@@ -30,17 +45,20 @@ export type Transition =
       /** see {@link RetryDecision} */
       readonly warning?: string;
     }
+  /** ended for good: what was done is undone first */
+  | { readonly to: 'rollback'; readonly ended: Ended }
   /** failed for good: its @OnFailure method comes next */
-  | { readonly to: 'on-failure'; readonly failure: Failure }
-  | { readonly to: 'failed'; readonly failure: Failure };
+  | { readonly to: 'on-failure'; readonly ended: Ended }
+  | { readonly to: 'failed'; readonly failure: Failure }
+  | { readonly to: 'cancelled' };
 
 /**
  * What follows when the code has ended. A run that rejects with a journaled step failure fails at once: that step had its
- * retries, and another attempt would read the same journal. An @OnFailure method that fails changes nothing: the run has
- * failed with what it failed with.
+ * retries, and another attempt would read the same journal. Compensations or an @OnFailure method that fail change nothing:
+ * the run has failed with what it failed with.
  */
 export function afterOutcome(outcome: Outcome, state: RunState): Transition {
-  if (state.failed) return { to: 'failed', failure: state.failed };
+  if (state.ended) return afterPhase(state.ended, state);
   if (outcome.ok) return { to: 'completed', value: outcome.value };
   const failure = toFailure(outcome.error, state.now);
   if (stepFailureIn(outcome.error)) return afterFailure(failure, state);
@@ -56,25 +74,43 @@ export function afterOutcome(outcome: Outcome, state: RunState): Transition {
   return { to: 'retry', at, failure, ...(warning !== undefined && { warning }) };
 }
 
-/** What follows when the run has failed for good. */
-export function afterFailure(
-  failure: Failure,
-  { failed, handlesFailure }: Pick<RunState, 'failed' | 'handlesFailure'>,
-): Transition {
-  return failed || !handlesFailure
-    ? { to: 'failed', failure: failed ?? failure }
-    : { to: 'on-failure', failure };
+type Standing = Pick<RunState, 'phase' | 'rollbacks' | 'handlesFailure' | 'ended'>;
+
+/** What follows when the run has failed for good, or (once it has) when the phase it is in may not go on. */
+export function afterFailure(failure: Failure, state: Standing): Transition {
+  if (state.ended) return afterPhase(state.ended, state);
+  return afterRun({ failure, cancelled: false, rollbacks: state.rollbacks }, state);
 }
 
-/** The journal row that separates what `run` did from what @OnFailure does. */
-export function failureRow(failure: Failure, position: number, attempt: number, now: number): JournalRow {
+/** What follows when the run is cancelled, from inside or outside. */
+export function afterCancel(runId: string, state: Standing): Transition {
+  if (state.phase !== 'run') return { to: 'cancelled' };
+  const failure = toFailure(new RunCancelledError(runId));
+  return afterRun({ failure, cancelled: true, rollbacks: state.rollbacks }, state);
+}
+
+function afterRun(ended: Ended, state: Standing): Transition {
+  return ended.rollbacks > 0 ? { to: 'rollback', ended } : afterRollback(ended, state);
+}
+
+function afterPhase(ended: Ended, state: Standing): Transition {
+  return state.phase === 'rollback' ? afterRollback(ended, state) : { to: 'failed', failure: ended.failure };
+}
+
+function afterRollback(ended: Ended, { handlesFailure }: Standing): Transition {
+  if (ended.cancelled) return { to: 'cancelled' };
+  return handlesFailure ? { to: 'on-failure', ended } : { to: 'failed', failure: ended.failure };
+}
+
+/** The journal row that separates what `run` did from what comes after it. */
+export function endedRow(ended: Ended, position: number, attempt: number, now: number): JournalRow {
   return {
     key: FAILURE_KEY,
     name: FAILURE_KEY,
     kind: 'failure',
     state: 'journaled',
     position,
-    answer: { ok: false, failure: encodeFailure(failure) },
+    answer: { ok: false, failure: encodeFailure(ended.failure) },
     attempts: attempt,
     askedAt: now,
     finishedAt: now,
@@ -83,7 +119,18 @@ export function failureRow(failure: Failure, position: number, attempt: number, 
     eventId: null,
     dispatched: false,
     digest: null,
-    request: null,
+    request: `${ended.cancelled ? 'cancelled' : 'failed'} ${ended.rollbacks}`,
+  };
+}
+
+/** What that row says; undefined while `run` has not ended. */
+export function endedOf(row: JournalRow | undefined): Ended | undefined {
+  if (row?.answer?.ok !== false) return undefined;
+  const [how, rollbacks] = row.request?.split(' ') ?? [];
+  return {
+    failure: decodeFailure(row.answer.failure),
+    cancelled: how === 'cancelled',
+    rollbacks: Number(rollbacks ?? 0),
   };
 }
 

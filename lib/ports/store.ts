@@ -21,6 +21,10 @@ export interface RunHeader {
   readonly child: boolean;
   /** it holds this key, or waits for it */
   readonly singleton?: string | null;
+  /** compensations that its code has registered */
+  readonly rollbacks: number;
+  /** true: it was cancelled, and ends once they are done */
+  readonly cancelling: boolean;
 }
 
 /** The right to work on a task: guards every write. */
@@ -126,6 +130,8 @@ export interface AdvanceCommit extends Lease {
   /** new tasks of steps and calls */
   readonly tasks: readonly NewTask[];
   readonly consumed: readonly string[];
+  /** compensations registered by now, when there are more than the header knows */
+  readonly rollbacks: number | null;
   readonly next:
     | { readonly to: 'continue' }
     | {
@@ -139,7 +145,9 @@ export interface AdvanceCommit extends Lease {
       }
     | { readonly to: 'completed'; readonly result: string }
     | { readonly to: 'failed'; readonly error: string }
-    | { readonly to: 'cancelled' };
+    | { readonly to: 'cancelled' }
+    /** a new execution of the same run begins with this payload */
+    | { readonly to: 'continued'; readonly payload: string; readonly deadlineInMs: number | null };
 }
 
 /** The result of a step task: its answer, or a failed attempt that is tried again at `retryAt`. */
@@ -331,7 +339,11 @@ export abstract class RunStore {
    */
   abstract callWebhook(request: WebhookCallRequest): Promise<'due' | 'kept' | 'gone'>;
 
-  /** Ends active runs as cancelled; returns the executions that were. `filter` must not be empty. With a manager: in its transaction. */
+  /**
+   * Ends active runs as cancelled; those with compensations are marked `cancelling` instead, and due at once. Returns the
+   * executions that were. A run that is being cancelled already is left alone. `filter` must not be empty. With a manager: in its
+   * transaction.
+   */
   abstract cancel(
     filter: RunFilter,
     manager?: EntityManager,

@@ -6,6 +6,7 @@ import {
   type InvokeOptions,
   type NotifyOptions,
   type NotifyResult,
+  type Rollback,
   type RunInfo,
   type RunSession,
   type StepContext,
@@ -18,6 +19,7 @@ import { resolveFlowControl, type KeyedFlowControl, type ResolvedFlow } from '..
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
+import { WorkflowError } from '../errors/index.js';
 import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import { idempotencyKey } from './step-runner.js';
@@ -33,6 +35,8 @@ export interface SessionDependencies {
   readonly callTimeoutMs: number;
   /** called with the key of each request, after it was asked */
   readonly asked: (key: string) => void;
+  /** takes what is to be undone when the run fails or is cancelled; undefined where nothing can be registered any more */
+  readonly onRollback: ((rollback: Rollback) => void) | undefined;
   readonly isLive: () => boolean;
   readonly lastEntryAt: () => number;
 }
@@ -96,6 +100,31 @@ export class ActivationSession implements RunSession {
     const { definition, steps, callTimeoutMs: timeoutMs, codec } = this.on;
     const retry = resolveStorableRetry(request, definition.stepDefaults, steps);
     return codec.encode(callRequest(name, request, { retry, timeoutMs }), `request of ctx.call("${name}")`);
+  }
+
+  onRollback(rollback: Rollback): void {
+    const { onRollback, header } = this.on;
+    if (!onRollback) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `ctx.onRollback("${rollback.name}") of run ${header.runId} is called after the run has failed; call it in run`,
+      );
+    }
+    onRollback(rollback);
+  }
+
+  continueAsNew(payload: unknown): Promise<never> {
+    const { codec, onRollback, header } = this.on;
+    if (!onRollback) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `ctx.continueAsNew() of run ${header.runId} is called after the run has failed; call it in run`,
+      );
+    }
+    return this.replay.leave({
+      to: 'continued',
+      payload: codec.encode(payload, `payload of run ${header.runId}`),
+    });
   }
 
   now(): Date {

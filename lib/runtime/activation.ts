@@ -1,10 +1,11 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
-import { decodeFailure } from '../engine/failure.js';
+import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import type { Ask } from '../engine/replay.js';
+import { endedOf } from '../engine/transition.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -20,12 +21,13 @@ import { instantRow } from './instants.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
-import { FAILURE_PREFIX } from './start-code.js';
+import { PREFIXES } from './start-code.js';
 import { stepRow } from './step-row.js';
 
 const FIRST_GATHER_MS = 50;
 /** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
 const LATE_ASK_MS = 2000;
+const STUCK_MS = 30_000;
 
 /**
  * One run's code in this process: replays the journal, executes what is to be executed, and flushes what became of it.
@@ -58,24 +60,31 @@ export class Activation {
     this.header = loaded.header;
     this.#flush = new RunFlush(on, loaded);
     this.journal.merge(loaded.rows, loaded.inbox);
-    const recorded = this.journal.get(FAILURE_KEY)?.answer;
-    this.#code = new RunningCode(on, definition, handler, loaded.header, this.journal, replayed, () =>
-      this.#asked(),
+    this.#code = new RunningCode(
+      on,
+      definition,
+      handler,
+      loaded.header,
+      this.journal,
+      replayed,
+      () => this.#asked(),
+      (count) => this.#flush.registered(count),
     );
     this.#ending = new RunEnding(on.codec, on.config, definition, this.#code, this.#flush, {
       position: () => this.position,
       put: (row) => this.#put(row),
     });
-    this.#code.start(recorded && !recorded.ok ? decodeFailure(recorded.failure) : undefined);
+    this.#code.start(endedOf(this.journal.get(FAILURE_KEY)));
   }
 
   get position(): number {
     return this.journal.position;
   }
 
-  /** True once the run has failed and its @OnFailure method runs: what `run` itself asked for concerns nobody any more. */
+  /** True once the run has failed and what comes after `run` runs: what that had asked for concerns nobody any more. */
   isAbandoned(key: string): boolean {
-    return this.#code.failure !== undefined && !key.startsWith(FAILURE_PREFIX);
+    const { phase } = this.#code;
+    return phase !== 'run' && !key.startsWith(PREFIXES[phase]);
   }
 
   /** Commits made under the present fence. */
@@ -111,8 +120,36 @@ export class Activation {
   /** Only replays: for the delivery of a step task, which needs the call and its arguments. */
   async replayOnly(): Promise<void> {
     await turn();
-    await this.#code.deliverAll();
-    this.#planned = this.#code.asked;
+    await this.#recall();
+    for (;;) {
+      await this.#code.deliverAll();
+      this.#planned = this.#code.asked;
+      // from the compensations to the @OnFailure method: decided, and nothing new to be written
+      const { phase, outcome } = this.#code;
+      if (phase !== 'rollback' || !outcome || this.#ending.settled(outcome)) return;
+    }
+  }
+
+  /**
+   * Brings the code to where the run stands. Once it has ended, what it has registered to be undone is known to its code only:
+   * it is replayed up to there. Of a run that is cancelled from outside, what steps have answered before counts, and nothing
+   * new is asked. False: the code does not register any more what it had.
+   */
+  async #recall(): Promise<boolean> {
+    const { phase, ended } = this.#code;
+    if (phase !== 'run') return true;
+    if (ended) {
+      if (!(await this.#code.recall(ended.rollbacks, LATE_ASK_MS))) return false;
+      this.#code.startAfterRun('rollback', ended);
+      return true;
+    }
+    const { cancelling, rollbacks } = this.#flush.loaded.header;
+    if (!cancelling) return true;
+    do await this.#code.deliverAll();
+    while (
+      this.#takeArrivals(this.#code.open().filter(({ key }) => this.journal.get(key)?.state === 'answered'))
+    );
+    return this.#code.recall(rollbacks, LATE_ASK_MS);
   }
 
   /** Only replays, until the code asks for this key: code that awaits I/O of its own does so only after a while. */
@@ -131,8 +168,8 @@ export class Activation {
 
   /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
   get standing(): Standing {
-    const { outcome, cancelled } = this.#code;
-    return { open: this.#code.open(), outcome, cancelled };
+    const { outcome, exit } = this.#code;
+    return { open: this.#code.open(), outcome, exit };
   }
 
   /** The same code once more, answered from this journal: to be compared with this one, never to be advanced. */
@@ -158,22 +195,23 @@ export class Activation {
   async advance(options: AdvanceOptions): Promise<ActivationEnd> {
     let executed = 0;
     await turn();
+    if (!(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
+    if (this.#flush.loaded.header.cancelling && this.#code.phase === 'run') {
+      const next = this.#ending.cancelled();
+      if (next) return this.#end(options, next);
+    }
     for (;;) {
       await this.#code.deliverAll();
       const code = this.#code;
       this.#planned = code.asked;
-      if (code.cancelled) return this.#end(options, { to: 'cancelled' });
-      if (code.outcome) {
-        const next = this.#ending.settled(code.outcome);
+      if (code.exit || code.outcome) {
+        const next = code.exit ? this.#ending.left(code.exit) : this.#ending.settled(code.outcome!);
         if (next) return this.#end(options, next);
         continue;
       }
       const open = code.open();
       const mismatch = mismatchIn(this.journal, open, this.header.runId);
-      if (mismatch) {
-        this.#logger.error(mismatch.message);
-        return this.#end(options, { to: 'suspend', dueAt: this.time() + 30_000, stuck: mismatch.message });
-      }
+      if (mismatch) return this.#end(options, this.#stuck(mismatch));
       // first what the code waits for by now, then what has arrived: an event goes to every open wait
       this.#recordWaits(open);
       if (this.#answerInstants(open) || this.#takeArrivals(open)) continue;
@@ -205,6 +243,18 @@ export class Activation {
 
   get #paced(): boolean {
     return this.#flush.loaded.paced === true;
+  }
+
+  /** Kept until fitting code is deployed, and looked at again now and then. */
+  #stuck(why: Error): Next {
+    this.#logger.error(why.message);
+    return { to: 'suspend', dueAt: this.time() + STUCK_MS, stuck: why.message };
+  }
+
+  #forgotten(): NonDeterminismError {
+    const { runId, rollbacks } = this.#flush.loaded.header;
+    const was = `run with ${this.#code.ended?.rollbacks ?? rollbacks} rollbacks`;
+    return new NonDeterminismError(runId, FAILURE_KEY, was, `run with ${this.#code.rollbacks}`);
   }
 
   /** Nothing that has an effect starts before everything it may depend on is durable. */
@@ -251,7 +301,7 @@ export class Activation {
     dueAt: number | null,
   ): Promise<ActivationEnd> {
     const deadline = this.header.deadlineAt;
-    const due = deadline === null || this.#code.failure ? dueAt : Math.min(dueAt ?? Infinity, deadline);
+    const due = deadline === null || this.#code.ended ? dueAt : Math.min(dueAt ?? Infinity, deadline);
     const waits = this.#code.open().flatMap(({ key }) => {
       const event = this.journal.get(key)?.event;
       return event == null || this.#listened.has(key) ? [] : [{ key, event }];
@@ -287,7 +337,7 @@ export class Activation {
     if (!(await this.#flush.send(options, next))) return { next: 'lost' };
     if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
-    return { next: 'finished', cancelled: next.to === 'cancelled' };
+    return { next: 'finished', how: next.to };
   }
 
   #takeArrivals(open: readonly Ask[]): boolean {

@@ -1,4 +1,4 @@
-import type { Ask, Outcome } from '../engine/replay.js';
+import type { Ask, Exit, Outcome } from '../engine/replay.js';
 import type { AdvanceCommit, Clock, Codec, Lease, Probe, RunEffects } from '../ports/index.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
@@ -26,7 +26,7 @@ export type ActivationEnd =
       readonly waits: readonly string[];
       readonly dispatched: number;
     }
-  | { readonly next: 'finished'; readonly cancelled: boolean }
+  | { readonly next: 'finished'; readonly how: AdvanceCommit['next']['to'] }
   | { readonly next: 'lost' };
 
 export interface AdvanceOptions {
@@ -45,5 +45,5 @@ export type Next = AdvanceCommit['next'];
 export interface Standing {
   readonly open: readonly Ask[];
   readonly outcome: Outcome | undefined;
-  readonly cancelled: boolean;
+  readonly exit: Exit | undefined;
 }

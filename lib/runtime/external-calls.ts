@@ -9,7 +9,7 @@ import { CallTasks } from './call-tasks.js';
 import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
 import { Signals } from './signals.js';
-import { FAILURE_PREFIX } from './start-code.js';
+import { PREFIXES } from './start-code.js';
 import { answerStep } from './step-answer.js';
 import { stepRow } from './step-row.js';
 import { idempotencyKey, StepRunner, type StepEnd } from './step-runner.js';
@@ -130,7 +130,7 @@ export class ExternalCalls extends CallTasks {
 /** Why a call is not made any more: its process was lost too often, or the run has failed and handles its failure. */
 function refusal({ key }: JournalRow, { rows, lost }: Loaded, maxLosses: number): Outcome | undefined {
   const failed = rows.some((row) => row.key === FAILURE_KEY);
-  if (failed && !key.startsWith(FAILURE_PREFIX)) {
+  if (failed && !key.startsWith(PREFIXES['on-failure'])) {
     return { ok: false, error: new NonRetryableError('The run failed before this step was executed') };
   }
   if (lost < maxLosses) return undefined;

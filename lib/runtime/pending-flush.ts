@@ -6,6 +6,7 @@ import type { AdvanceCommit } from '../ports/index.js';
 export class PendingFlush {
   #rows = new Map<string, JournalRow>();
   #consumed = new Set<string>();
+  #rollbacks: number | null = null;
 
   /** A later state of a row replaces an earlier one. */
   put(row: JournalRow): void {
@@ -16,8 +17,13 @@ export class PendingFlush {
     for (const id of ids) this.#consumed.add(id);
   }
 
+  /** So many compensations are registered: the header must know before anything is done that they would undo. */
+  registered(rollbacks: number): void {
+    this.#rollbacks = rollbacks;
+  }
+
   get isEmpty(): boolean {
-    return this.#rows.size === 0 && this.#consumed.size === 0;
+    return this.#rows.size === 0 && this.#consumed.size === 0 && this.#rollbacks === null;
   }
 
   get rows(): JournalRow[] {
@@ -28,7 +34,12 @@ export class PendingFlush {
     return [...this.#consumed];
   }
 
+  get rollbacks(): number | null {
+    return this.#rollbacks;
+  }
+
   clear(): void {
+    this.#rollbacks = null;
     this.#rows = new Map();
     this.#consumed = new Set();
   }
@@ -45,6 +56,7 @@ export function withoutCulprit(commit: AdvanceCommit, error: unknown, now: numbe
     rows: [],
     tasks: [],
     consumed: [],
+    rollbacks: null,
     next: { to: 'failed', error: failure },
   };
   const culprit = commit.rows.findLast((row) => row.answer !== null);

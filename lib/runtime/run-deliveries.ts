@@ -111,7 +111,8 @@ export class RunDeliveries {
         return { next: 'continue', seq: activation.turn };
       case 'finished':
         this.signals.announceEnded();
-        if (activation.header.child || end.cancelled) this.aftermath.settle();
+        if (end.how === 'continued') this.signals.announceDue();
+        if (activation.header.child || end.how === 'cancelled') this.aftermath.settle();
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };

@@ -1,12 +1,13 @@
 import { Logger } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import type { JournalRow } from '../engine/journal.js';
-import type { Outcome } from '../engine/replay.js';
+import type { Exit, Outcome } from '../engine/replay.js';
 import { resolveRetry } from '../engine/retry.js';
 import {
+  afterCancel,
   afterFailure,
   afterOutcome,
-  failureRow,
+  endedRow,
   limitReached,
   type RunState,
   type Transition,
@@ -41,22 +42,34 @@ export class RunEnding {
       attempt: this.#header.attempt,
       policy: resolveRetry(this.definition.retry),
       handlesFailure: this.definition.onFailure !== null,
-      failed: this.code.failure,
+      phase: this.code.phase,
+      rollbacks: this.code.rollbacks,
+      ended: this.code.ended,
       now: this.flush.time(),
       random: Math.random(),
     };
   }
 
-  /** How the activation ends when the code has ended; undefined when its @OnFailure method has been started instead. */
+  /** How the activation ends when the code has ended; undefined when what comes after it has been started instead. */
   settled(outcome: Outcome): Next | undefined {
-    if (this.code.failure && !outcome.ok) {
+    if (this.code.phase === 'on-failure' && !outcome.ok) {
       const { message } = toFailure(outcome.error);
       this.#logger.error(`@OnFailure of run ${this.#header.runId} failed: ${message}`);
     }
     return this.#follow(afterOutcome(outcome, this.#runState()));
   }
 
-  /** How this activation ends; undefined when the @OnFailure method has been started instead. */
+  /** The same when the code has left before its end. */
+  left(exit: Exit): Next | undefined {
+    if (exit.to === 'cancelled') return this.cancelled();
+    return { to: 'continued', payload: exit.payload, deadlineInMs: this.definition.timeoutMs };
+  }
+
+  /** The same when the run is cancelled, from inside or outside. */
+  cancelled(): Next | undefined {
+    return this.#follow(afterCancel(this.#header.runId, this.#runState()));
+  }
+
   #follow(transition: Transition): Next | undefined {
     const { runId, attempt } = this.#header;
     switch (transition.to) {
@@ -75,12 +88,16 @@ export class RunEnding {
         if (transition.warning !== undefined) this.#logger.warn(`Run ${runId}: ${transition.warning}`);
         return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
       }
-      case 'on-failure':
-        this.journal.put(
-          failureRow(transition.failure, this.journal.position() + 1, attempt, this.flush.time()),
-        );
-        this.code.startOnFailure(transition.failure);
+      case 'rollback':
+      case 'on-failure': {
+        const { to, ended } = transition;
+        if (!this.code.ended)
+          this.journal.put(endedRow(ended, this.journal.position() + 1, attempt, this.flush.time()));
+        this.code.startAfterRun(to, ended);
         return undefined;
+      }
+      case 'cancelled':
+        return { to: 'cancelled' };
       case 'failed':
         return { to: 'failed', error: encodeFailure(transition.failure) };
     }
@@ -91,9 +108,9 @@ export class RunEnding {
     return this.#follow(afterFailure(toFailure(error), this.#runState()));
   }
 
-  /** What keeps `run` from going on; the @OnFailure method has no limits. */
+  /** What keeps `run` from going on; what comes after it has no limits. */
   limit(): WorkflowError | undefined {
-    if (this.code.failure) return undefined;
+    if (this.code.ended) return undefined;
     const { runId, deadlineAt } = this.#header;
     const { lost, gather } = this.flush.loaded;
     const { maxSteps, maxLosses } = this.config;

@@ -48,6 +48,11 @@ export class RunFlush {
     return this.#loaded.now + (this.on.clock.sqlElapsed() - this.#loadedAt);
   }
 
+  /** A replay registers again what the header knows already. */
+  registered(rollbacks: number): void {
+    if (rollbacks > this.#loaded.header.rollbacks) this.pending.registered(rollbacks);
+  }
+
   /** One durable flush of everything new. False when the lease is lost: then nothing of it was stored. */
   async send(options: AdvanceOptions, next: Next, tasks: AdvanceCommit['tasks'] = []): Promise<boolean> {
     const { probe, writer } = this.on;
@@ -61,6 +66,7 @@ export class RunFlush {
       rows: this.pending.rows,
       tasks,
       consumed: this.pending.consumed,
+      rollbacks: this.pending.rollbacks,
       next,
     };
     const result = await writer.commit(commit).catch((error: unknown) => this.#unstorable(commit, error));

@@ -1,16 +1,17 @@
 import { Logger } from '@nestjs/common';
-import type { WorkflowHandler } from '../authoring/index.js';
+import type { Rollback, WorkflowHandler } from '../authoring/index.js';
 import { NO_VALUE } from '../engine/arrivals.js';
 import { ChildFailedError, StepFailedError } from '../engine/errors.js';
-import { decodeFailure, type Failure } from '../engine/failure.js';
+import { decodeFailure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
-import { Replay, type Ask, type Outcome } from '../engine/replay.js';
+import { Replay, type Ask, type Exit, type Outcome } from '../engine/replay.js';
+import type { Ended, Phase } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
 import type { Clock, Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
 import type { RuntimeConfig } from './config.js';
-import { FAILURE_PREFIX, startCode } from './start-code.js';
+import { PREFIXES, startCode } from './start-code.js';
 
 export interface CodeDependencies {
   readonly codec: Codec;
@@ -26,7 +27,9 @@ export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(r
 export class RunningCode {
   #replay!: Replay;
   #session!: ActivationSession;
-  #failure: Failure | undefined;
+  #phase: Phase = 'run';
+  #ended: Ended | undefined;
+  #rollbacks: Rollback[] = [];
   #live: boolean;
   #lastEntryAt: number;
   /** keys whose answer was found here, not loaded: what the code does with them it does for the first time */
@@ -37,6 +40,7 @@ export class RunningCode {
   /**
    * @param replayed true: what the code does until its first new answer was done before
    * @param onAsk called with each key that the code in force asks for
+   * @param onRollback called with the number of compensations that are registered, when one is
    */
   constructor(
     private readonly on: CodeDependencies,
@@ -46,53 +50,91 @@ export class RunningCode {
     private readonly journal: Journal,
     replayed: boolean,
     private readonly onAsk: () => void,
+    private readonly onRollback: (count: number) => void,
   ) {
     this.#live = !replayed;
     this.#lastEntryAt = header.createdAt;
   }
 
-  /** Starts `run`, or (with a failure) the @OnFailure method in its place. */
-  start(failure?: Failure): void {
-    this.#failure = failure;
-    const prefix = failure ? FAILURE_PREFIX : '';
+  /**
+   * Starts `run`; of a run that has ended (`ended`) it is only recalled, for what it has registered to be undone, or (when
+   * there is nothing) the @OnFailure method is started in its place.
+   */
+  start(ended?: Ended): void {
+    this.#ended = ended;
+    this.#begin(ended && ended.rollbacks === 0 ? 'on-failure' : 'run');
+  }
+
+  #begin(phase: Phase): void {
+    this.#phase = phase;
+    const prefix = PREFIXES[phase];
     const replay = new Replay(prefix);
     this.#replay = replay;
     replay.onActivity = () => this.#wake();
     const { codec, effects, config } = this.on;
-    this.#session = startCode(this.handler, failure, {
-      definition: this.definition,
-      header: this.header,
-      replay,
-      codec,
-      effects,
-      steps: config.steps,
-      callTimeoutMs: config.calls.timeoutMs,
-      isLive: () => this.#live && !this.journal.hasUnseen(prefix),
-      lastEntryAt: () => this.#lastEntryAt,
-      asked: (key) => {
-        this.journal.seen(key);
-        if (replay === this.#replay) this.onAsk();
+    this.#session = startCode(
+      this.handler,
+      phase,
+      this.#ended && { ended: this.#ended, rollbacks: this.#rollbacks },
+      {
+        definition: this.definition,
+        header: this.header,
+        replay,
+        codec,
+        effects,
+        steps: config.steps,
+        callTimeoutMs: config.calls.timeoutMs,
+        onRollback:
+          phase === 'run' ? (rollback) => this.onRollback(this.#rollbacks.push(rollback)) : undefined,
+        isLive: () => this.#live && !this.journal.hasUnseen(prefix),
+        lastEntryAt: () => this.#lastEntryAt,
+        asked: (key) => {
+          this.journal.seen(key);
+          if (replay === this.#replay) this.onAsk();
+        },
       },
-    });
+    );
   }
 
-  /** The run has failed just now: what its @OnFailure method does it does for the first time. */
-  startOnFailure(failure: Failure): void {
-    this.#live = true;
-    this.start(failure);
+  /** Begins to undo what `run` has registered, or its @OnFailure method: what they do, they do for the first time. */
+  startAfterRun(phase: Exclude<Phase, 'run'>, ended: Ended): void {
+    // recalled after a crash, or come to by replay, it is not known yet whether it is the first time
+    this.#live ||= this.#ended === undefined;
+    this.#ended = ended;
+    this.#begin(phase);
   }
 
-  /** What the run has failed with, while its @OnFailure method runs. */
-  get failure(): Failure | undefined {
-    return this.#failure;
+  /** Gives the code its answers until it has registered so many compensations. False: it does not. */
+  async recall(rollbacks: number, patienceMs: number): Promise<boolean> {
+    const until = this.on.clock.elapsed() + patienceMs;
+    for (;;) {
+      await this.deliverAll();
+      if (this.#rollbacks.length >= rollbacks) return true;
+      const left = until - this.on.clock.elapsed();
+      if (left <= 0 || !(await this.activity(left))) return false;
+    }
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** How `run` has ended, in the phases after it and while it is recalled. */
+  get ended(): Ended | undefined {
+    return this.#ended;
+  }
+
+  /** Compensations registered so far. */
+  get rollbacks(): number {
+    return this.#rollbacks.length;
   }
 
   get outcome(): Outcome | undefined {
     return this.#replay.outcome;
   }
 
-  get cancelled(): boolean {
-    return this.#replay.cancelled;
+  get exit(): Exit | undefined {
+    return this.#replay.exit;
   }
 
   get session(): ActivationSession {

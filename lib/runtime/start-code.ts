@@ -1,23 +1,70 @@
-import { DurableContext, DurableFailureContext, runScope, type WorkflowHandler } from '../authoring/index.js';
-import type { Failure } from '../engine/failure.js';
+import {
+  DurableContext,
+  DurableFailureContext,
+  runScope,
+  type Rollback,
+  type WorkflowHandler,
+} from '../authoring/index.js';
+import { toFailure } from '../engine/failure.js';
+import type { Ended, Phase } from '../engine/transition.js';
 import { ActivationSession, type SessionDependencies } from './activation-session.js';
 
-/** Keys of what the @OnFailure method does. */
-export const FAILURE_PREFIX = 'onFailure/';
+/** Each phase has a key space of its own. */
+export const PREFIXES: Readonly<Record<Phase, string>> = {
+  run: '',
+  rollback: 'rollback/',
+  'on-failure': 'onFailure/',
+};
 
-/** Starts `run`, or (once the run has failed) the @OnFailure method, in its scope. */
+/** What a phase after `run` starts from. */
+export interface AfterRun {
+  readonly ended: Ended;
+  readonly rollbacks: readonly Rollback[];
+}
+
+/** Starts the code of a phase in its scope. */
 export function startCode(
   handler: WorkflowHandler<any, any>,
-  failure: Failure | undefined,
+  phase: Phase,
+  after: AfterRun | undefined,
   on: SessionDependencies,
 ): ActivationSession {
   const session = new ActivationSession(on);
-  const { replay, definition } = on;
-  const body = failure
-    ? () => methodOf(handler, definition.onFailure!)(new DurableFailureContext(session, failure))
-    : () => handler.run(new DurableContext(session));
-  runScope.run({ session, step: undefined }, () => replay.start(body));
+  runScope.run({ session, step: undefined }, () =>
+    on.replay.start(() => body(handler, phase, after, session, on)),
+  );
   return session;
+}
+
+function body(
+  handler: WorkflowHandler<any, any>,
+  phase: Phase,
+  after: AfterRun | undefined,
+  session: ActivationSession,
+  on: SessionDependencies,
+): unknown {
+  switch (phase) {
+    case 'run':
+      return handler.run(new DurableContext(session));
+    case 'rollback':
+      return undo(new DurableContext(session), after!.rollbacks);
+    case 'on-failure':
+      return methodOf(
+        handler,
+        on.definition.onFailure!,
+      )(new DurableFailureContext(session, after!.ended.failure));
+  }
+}
+
+/** The last first; one that fails for good does not keep the others from being undone. */
+async function undo(ctx: DurableContext<unknown>, rollbacks: readonly Rollback[]): Promise<void> {
+  for (const { name, work, options } of rollbacks.toReversed()) {
+    try {
+      await ctx.run(name, work, options);
+    } catch (error) {
+      ctx.logger.error(`Rollback "${name}" of run ${ctx.runId} failed: ${toFailure(error).message}`);
+    }
+  }
 }
 
 function methodOf(handler: object, name: string): (ctx: unknown) => unknown {

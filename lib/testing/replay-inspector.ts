@@ -94,8 +94,8 @@ const listed = (keys: readonly string[], activation: Activation): string =>
     ? `nothing more (it ${endOf(activation)})`
     : keys.map((key) => JSON.stringify(key)).join(', ');
 
-function endOf({ standing: { outcome, cancelled } }: Activation): string {
-  if (cancelled) return 'cancelled itself';
+function endOf({ standing: { outcome, exit } }: Activation): string {
+  if (exit) return exit.to === 'cancelled' ? 'cancelled itself' : 'went on as a new execution';
   if (!outcome) return 'waits';
   return outcome.ok ? 'returned' : 'threw';
 }

@@ -8,6 +8,7 @@ import { RunStore } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
 import { ActivationCache } from '../runtime/activation-cache.js';
 import { WebhookEndpoint } from '../http/index.js';
+import { Aftermath } from '../runtime/aftermath.js';
 import { Leases } from '../runtime/leases.js';
 import { WorkflowScheduler } from '../runtime/scheduler.js';
 import { ScheduleRunner } from '../runtime/schedules.js';
@@ -32,6 +33,7 @@ export class WorkflowBench {
   readonly #scheduler: WorkflowScheduler;
   readonly #schedules: ScheduleRunner;
   readonly #registry: WorkflowRegistry;
+  readonly #aftermath: Aftermath;
   readonly #leases: Leases;
   readonly #steps: StepRunner;
   readonly #cache: ActivationCache;
@@ -48,6 +50,7 @@ export class WorkflowBench {
     this.#scheduler = find(app, WorkflowScheduler);
     this.#schedules = find(app, ScheduleRunner);
     this.#registry = find(app, WorkflowRegistry);
+    this.#aftermath = find(app, Aftermath);
     this.#leases = find(app, Leases);
     this.#steps = find(app, StepRunner);
     this.#cache = find(app, ActivationCache);
@@ -140,12 +143,13 @@ export class WorkflowBench {
       this.#scheduler.wake();
       await this.#scheduler.quiet();
       this.#inspector.tell();
-      const { leased, due, nextAt } = await workloadAt(
+      const { leased, due, owed, nextAt } = await workloadAt(
         this.#database,
         this.#registry.names(),
         this.#clock.now,
       );
-      if (leased === 0 && due === 0 && this.#scheduler.active === 0) {
+      if (owed > 0) this.#aftermath.settle();
+      if (leased === 0 && due === 0 && owed === 0 && this.#scheduler.active === 0) {
         const schedules = await this.#schedules.look();
         if (!schedules.moved) return earliest(nextAt, schedules.nextAt);
       }

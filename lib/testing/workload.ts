@@ -6,6 +6,8 @@ import { tablesOf } from '../typeorm/tables.js';
 export interface Workload {
   readonly leased: number;
   readonly due: number;
+  /** runs that have ended and owe something: a parent to be told, children to be cancelled */
+  readonly owed: number;
   /** when the next task becomes due, in ms; null when none does by time alone */
   readonly nextAt: number | null;
 }
@@ -17,16 +19,18 @@ export async function workloadAt(
   now: number,
 ): Promise<Workload> {
   const { schema } = database.source.options as { schema?: string };
-  const [row] = await database.query<{ leased: number; due: number; next_at: number | null }>(
+  const t = tablesOf(schema);
+  const [row] = await database.query<{ leased: number; due: number; owed: number; next_at: number | null }>(
     'workflow_bench_workload',
     `
 select count(k.lease_owner)::int as leased,
        count(*) filter (where k.lease_owner is null and k.due_at <= ${toTime('$1::float8')})::int as due,
-       ${toMs(`min(k.due_at) filter (where k.lease_owner is null and k.due_at > ${toTime('$1::float8')} and k.due_at < 'infinity')`)} as next_at
-from ${tablesOf(schema).task} k
+       ${toMs(`min(k.due_at) filter (where k.lease_owner is null and k.due_at > ${toTime('$1::float8')} and k.due_at < 'infinity')`)} as next_at,
+       (select count(*)::int from ${t.run} r where r.unreported or r.uncascaded) as owed
+from ${t.task} k
 where k.workflow = any($2::text[])`,
     // their calls stand in queues beside theirs
     [now, workflows.flatMap((name) => [name, `${name}@call`])],
   );
-  return { leased: row!.leased, due: row!.due, nextAt: row!.next_at };
+  return { leased: row!.leased, due: row!.due, owed: row!.owed, nextAt: row!.next_at };
 }

@@ -120,7 +120,7 @@ export abstract class JournalStore extends StatementStore {
       tasks.map(({ dueAt }) => dueAt),
       consumed.map(({ taskId }) => taskId),
       consumed.map(({ id }) => id),
-      commits.map((c) => (c.next.to === 'suspend' ? c.next.dueAt : null)),
+      commits.map((c) => dueOf(c.next)),
       commits.map((c) => (c.next.to === 'suspend' ? (c.next.attempt ?? null) : null)),
       column((r) => r.digest),
       column((r) => r.request),
@@ -129,6 +129,7 @@ export abstract class JournalStore extends StatementStore {
       tasks.map(({ flow }) => flow?.parallelism ?? null),
       tasks.map(({ flow }) => flow?.rate ?? null),
       tasks.map(({ flow }) => flow?.periodMs ?? null),
+      commits.map((c) => c.rollbacks),
     ]);
     const owned = byLease(written);
     const results = commits.map((c): CommitResult => {
@@ -190,6 +191,12 @@ const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
 const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> =>
   new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
 
+/** When the task is due again; of a new execution, in how many ms its deadline is. */
+function dueOf(next: AdvanceCommit['next']): number | null {
+  if (next.to === 'suspend') return next.dueAt;
+  return next.to === 'continued' ? next.deadlineInMs : null;
+}
+
 function dataOf(next: AdvanceCommit['next']): string | null {
   switch (next.to) {
     case 'completed':
@@ -198,6 +205,8 @@ function dataOf(next: AdvanceCommit['next']): string | null {
       return next.error;
     case 'suspend':
       return next.stuck ?? null;
+    case 'continued':
+      return next.payload;
     case 'continue':
     case 'cancelled':
       return null;
@@ -221,6 +230,8 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
       depth: row.parent?.depth ?? 0,
       child: row.parent !== null,
       singleton: row.singleton?.key ?? null,
+      rollbacks: 0,
+      cancelling: false,
     },
     lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
     now: c.now,

@@ -62,6 +62,8 @@ export interface HeaderColumns {
   depth: number;
   child: boolean;
   singleton_key: string | null;
+  rollbacks: number;
+  cancelling: boolean;
 }
 
 export function toHeader(c: HeaderColumns): RunHeader {
@@ -78,6 +80,8 @@ export function toHeader(c: HeaderColumns): RunHeader {
     depth: c.depth,
     child: c.child,
     singleton: c.singleton_key,
+    rollbacks: c.rollbacks,
+    cancelling: c.cancelling,
   };
 }
 
@@ -113,6 +117,8 @@ export interface LoadHead {
   child: boolean;
   singleton: string | null;
   paced: boolean;
+  rollbacks: number;
+  cancelling: boolean;
   wanted: number;
   turn: number;
   gather: number;

@@ -105,11 +105,12 @@ export class TypeOrmRunStore extends FlowStore {
   async notify(request: NotifyRequest, manager?: EntityManager): Promise<{ woken: string[]; kept: boolean }> {
     const { eventId, event, data, runId, keepForMs } = request;
     if (runId !== null) {
-      const [run] = await this.query<{ run_id: string; active: boolean; waits: boolean }>(
-        sql.notifyRun,
-        [this.now(), runId, eventId, event, data],
-        manager,
-      );
+      const values = [this.now(), runId, eventId, event, data];
+      let run: NotifiedColumns | undefined;
+      for (let look = 0; look < LOOKS; look++) {
+        [run] = await this.query<NotifiedColumns>(sql.notifyRun, values, manager);
+        if (!run?.moved) break;
+      }
       if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId} to notify`);
       return { woken: run.active && run.waits ? [runId] : [], kept: run.active && !run.waits };
     }
@@ -182,17 +183,23 @@ export class TypeOrmRunStore extends FlowStore {
       filter.createdBefore?.getTime() ?? null,
       filter.status ?? null,
     ];
-    const rows = await this.query<{ execution: string; run_id: string }>(sql.cancelRuns, values, manager);
-    return rows.map((row) => ({ execution: row.execution, runId: row.run_id }));
+    const cancelled: { execution: string; runId: string }[] = [];
+    for (let look = 0; look < LOOKS; look++) {
+      const rows = await this.query<CancelColumns>(sql.cancelRuns, values, manager);
+      for (const { execution, run_id: runId, moved } of rows)
+        if (!moved) cancelled.push({ execution, runId });
+      if (!rows.some(({ moved }) => moved)) break;
+    }
+    return cancelled;
   }
 
   async settle(): Promise<Settled> {
     const cancelled: string[] = [];
     for (;;) {
-      const rows = await this.query<{ execution: string }>(sql.cancelChildren, [this.now()]);
+      const rows = await this.query<CancelColumns>(sql.cancelChildren, [this.now()]);
       await this.query(sql.cascaded, []);
       if (rows.length === 0) break;
-      for (const { execution } of rows) cancelled.push(execution);
+      for (const { execution, moved } of rows) if (!moved) cancelled.push(execution);
     }
     let reported = 0;
     for (let batch = REPORTS; batch === REPORTS; reported += batch) {
@@ -228,6 +235,21 @@ export class TypeOrmRunStore extends FlowStore {
   async ended(runIds: readonly string[]): Promise<RunRecord[]> {
     return (await this.query<RecordColumns>(sql.endedRuns, [runIds])).map(toRecord);
   }
+}
+
+/** How often a run is looked for that goes on as a new execution just then. */
+const LOOKS = 20;
+
+interface CancelColumns {
+  execution: string;
+  run_id: string;
+  moved: boolean;
+}
+
+interface NotifiedColumns {
+  active: boolean;
+  waits: boolean;
+  moved: boolean;
 }
 
 /** Most children that one statement reports. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest';
 import { arriving } from './arriving.js';
+import { continuing } from './continuing.js';
 import { ending } from './ending.js';
 import { flowing } from './flowing.js';
 import { journaling } from './journaling.js';
@@ -40,5 +41,8 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('cancel, find, list, journal, ended', () => {
     ending(current);
+  });
+  describe('continued, compensations, children', () => {
+    continuing(current);
   });
 }

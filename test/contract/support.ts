@@ -176,6 +176,7 @@ export class Bench {
       rows: [],
       tasks: [],
       consumed: [],
+      rollbacks: null,
       next: { to: 'continue' },
       ...more,
     };

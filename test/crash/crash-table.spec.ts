@@ -39,6 +39,9 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
     { step: 'onFailure/Steps.compensate', variant: 'fails' },
     { step: 'alone', nth: 3, variant: 'polls', ...EMBEDDED },
     { step: 'beside', nth: 3, variant: 'polls', ...HTTP },
+    { step: 'rollback/two', variant: 'undoes' },
+    { step: 'rollback/one', variant: 'undoes', ...BOTH },
+    { step: 'onFailure/Steps.compensate', variant: 'undoes', ...HTTP },
   ],
   'flush-sent': [{}, { nth: 3, ...HTTP }, { variant: 'waits', ...HTTP }],
   'flush-durable': [
@@ -66,7 +69,7 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
     { variant: 'waits', ...BOTH },
     { nth: 2, variant: 'polls', ...BOTH },
   ],
-  ended: [EMBEDDED, { variant: 'fails', ...HTTP }],
+  ended: [EMBEDDED, { variant: 'fails', ...HTTP }, { variant: 'undoes' }],
   'reply-sent': [{}, { nth: 3, ...HTTP }],
   'reply-received': [{}, { nth: 3, ...HTTP }],
 };
@@ -92,6 +95,7 @@ const OUTCOME: Record<Variant, Omit<Outcome, 'runId'>> = {
   fails: { failed: 'declined 1114' },
   waits: { result: 1000 },
   invokes: { result: 8 },
+  undoes: { failed: 'undone 2' },
   part: { result: 7 },
   polls: { result: 1000 },
 };
@@ -108,6 +112,7 @@ const MUST_EXECUTE: Record<Variant, readonly string[]> = {
   ],
   waits: ['Steps.last'],
   invokes: ['Steps.one'],
+  undoes: ['Steps.one', 'Steps.two', 'rollback/two', 'rollback/one', 'onFailure/Steps.compensate'],
   part: ['Steps.last'],
   polls: ['alone', 'beside', 'Steps.left', 'Steps.last'],
 };

@@ -77,9 +77,9 @@ export class WorkflowRun {
   @Column('boolean', { default: true })
   cascades: boolean;
 
-  /** the code has registered something that is to be undone when the run fails or is cancelled */
-  @Column('boolean', { name: 'rolls_back', default: false })
-  rollsBack: boolean;
+  /** how many compensations the code has registered, for when the run fails or is cancelled */
+  @Column('smallint', { default: 0 })
+  rollbacks: number;
 
   /** it has ended, and its parent has not been told yet */
   @Column('boolean', { default: false })

@@ -16,7 +16,7 @@ export class WorkflowKinds1764000000000 implements MigrationInterface {
       alter table ${t.run}
         add column depth smallint not null default 0,
         add column cascades boolean not null default true,
-        add column rolls_back boolean not null default false,
+        add column rollbacks smallint not null default 0,
         add column unreported boolean not null default false,
         add column uncascaded boolean not null default false,
         add column cancelling_at timestamptz,
@@ -45,7 +45,7 @@ export class WorkflowKinds1764000000000 implements MigrationInterface {
       alter table ${t.run}
         drop constraint workflow_run_status_known,
         add constraint workflow_run_status_known check (status in ('active', 'completed', 'failed', 'cancelled')),
-        drop column depth, drop column cascades, drop column rolls_back, drop column unreported,
+        drop column depth, drop column cascades, drop column rollbacks, drop column unreported,
         drop column uncascaded, drop column cancelling_at`);
   }
 }

@@ -1,5 +1,8 @@
-import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED } from './flow-notes.js';
+import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
 import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
+
+/** How an execution ends. `continued`: the run goes on as a new execution, inserted by the same statement. */
+const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
 
 /**
  * The durable flush of many activations. Locks first: the advance task of each, and every task of a run that ends, in order
@@ -14,22 +17,22 @@ import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.
  *
  * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
  * used-up messages. A call waits in a queue of its own (see `callQueue`). Tasks inherit the priority of their run, and (but for
- * calls) its flow-control key unless they have one of their own.
+ * calls) its flow-control key unless they have one of their own. $38: compensations, for the header.
  */
 export const commit: Statement = {
   name: 'workflow_commit',
   text: (t) => `
 with ${IMPATIENT_CLOCK('$1')},
 input as (
-  select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[], $29::float8[], $30::int[])
-    as i(task_id, fence, execution, turn, wanted, next, data, due_ms, attempt)
+  select * from unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[], $29::float8[], $30::int[], $38::int[])
+    as i(task_id, fence, execution, turn, wanted, next, data, due_ms, attempt, rollbacks)
 ),
 locked as materialized (
   select k.id, k.fence, k.turn, k.wanted, k.workflow, k.priority, k.flow_key
   from ${t.task} k
   where (select c.now is not null from clock c)
     and (k.id = any($2::bigint[])
-         or k.execution = any(array(select i.execution from input i where i.next in ('completed', 'failed', 'cancelled'))))
+         or k.execution = any(array(select i.execution from input i where i.next in ${ENDS})))
   order by k.id
   for update
 ),
@@ -84,27 +87,51 @@ messages as (
 inbox as (
   delete from ${t.message} m
   using owned o
-  where m.execution = o.execution and o.next in ('completed', 'failed', 'cancelled')
-    and m.id <> all($28::uuid[])
+  where m.execution = o.execution and o.next in ${ENDS}
+    and m.id <> all($28::uuid[]) and not (o.next = 'continued' and m.kind = 'event')
 ),
 runs as (
   update ${t.run} r
   set status = o.next, finished_at = c.now, ended_fence = o.fence,
       result = case when o.next = 'completed' then o.data end,
       error = case when o.next = 'failed' then o.data end,
-      unreported = r.parent_id is not null, uncascaded = o.next = 'cancelled'
+      unreported = r.parent_id is not null and o.next <> 'continued', uncascaded = o.next = 'cancelled',
+      is_current = r.is_current and o.next <> 'continued', cancelling_at = null
   from owned o, clock c
-  where r.id = o.execution and o.next in ('completed', 'failed', 'cancelled')
+  where r.id = o.execution and o.next in ${ENDS}
+  returning r.*
 ),
-attempts as (
-  update ${t.run} r set attempt = o.attempt
+successors as (
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades,
+                      priority, flow_key, singleton_key, singleton_held, singleton_due_at)
+  select r.run_id, r.workflow, r.version, o.data, r.labels, r.trigger_id, c.now, c.now + o.due_ms * interval '1 ms',
+         r.parent_id, r.parent_key, r.depth, r.cascades, r.priority, r.flow_key, r.singleton_key, r.singleton_held, r.singleton_due_at
+  from runs r join owned o on o.execution = r.id, clock c
+  where o.next = 'continued'
+  returning id, run_id, workflow, priority, flow_key
+),
+successions as (
+  select r.id as execution, n.id as successor from runs r join successors n using (run_id)
+),
+carried as (
+  update ${t.message} m set execution = n.successor
+  from successions n
+  where m.execution = n.execution and m.kind = 'event' and m.id <> all($28::uuid[])
+),
+advances as (
+  insert into ${t.task} as k (execution, workflow, kind, due_at, priority, flow_key)
+  select n.id, n.workflow, 'advance', c.now, n.priority, n.flow_key from successors n, clock c
+  returning ${FLOW_COLUMNS}
+),
+headers as (
+  update ${t.run} r set attempt = coalesce(o.attempt, r.attempt), rollbacks = greatest(r.rollbacks, o.rollbacks)
   from owned o
-  where r.id = o.execution and o.attempt is not null and o.next = 'suspend'
+  where r.id = o.execution and num_nonnulls(o.attempt, o.rollbacks) > 0 and o.next in ('continue', 'suspend', 'listen')
 ),
 gone as (
   delete from ${t.task} k
   using owned o
-  where k.execution = o.execution and o.next in ('completed', 'failed', 'cancelled')
+  where k.execution = o.execution and o.next in ${ENDS}
   returning ${FLOW_COLUMNS}
 ),
 suspended as (
@@ -119,7 +146,7 @@ suspended as (
   from owned o, clock c
   where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))
   returning ${FLOW_COLUMNS}
-),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'))}
+),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'), WAITS('advances'))}
 select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due
 from owned o`,
 };

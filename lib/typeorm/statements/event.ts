@@ -5,14 +5,15 @@ import { CLOCK, toMs, type Statement } from './statement.js';
 
 /**
  * An event for one run: into its inbox, and the advance task rises, in one commit. It stays until a wait takes it or the run
- * ends. `waits`: an open wait is there now. A run that has ended has no advance task and gets nothing.
+ * ends. `waits`: an open wait is there now. A run that has ended has no advance task and gets nothing. `moved`: it was active in
+ * the snapshot and had no task when it was to be locked; it may have gone on as a new execution, so the caller asks again.
  */
 export const notifyRun: Statement = {
   name: 'workflow_notify_run',
   text: (t) => `
 with ${CLOCK('$1')},
 target as materialized (
-  select r.id, r.run_id from ${t.run} r where r.run_id = $2 and r.is_current
+  select r.id, r.run_id, r.status from ${t.run} r where r.run_id = $2 and r.is_current
 ),
 locked as materialized (
   select k.id, k.execution
@@ -33,6 +34,7 @@ woken as (
   returning ${FLOW_COLUMNS}
 ),${NOTED(t, WAITS('woken'))}
 select r.run_id, exists (select from locked) as active,
+       r.status = 'active' and not exists (select from locked) as moved,
        exists (select from ${t.step} s where s.execution = r.id and s.state = 'pending' and s.event = $4) as waits
 from target r`,
 };

@@ -26,7 +26,8 @@ leased as materialized (
 select 'run' as tag, l.request as item,
        json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
          'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
-         'depth', r.depth, 'child', r.parent_id is not null, 'singleton', r.singleton_key,
+         'depth', r.depth, 'child', r.parent_id is not null, 'rollbacks', r.rollbacks,
+         'cancelling', r.cancelling_at is not null, 'singleton', r.singleton_key,
          'paced', r.flow_key is not null and exists (select from ${t.flow} f where f.key = r.flow_key and f.rate is not null),
          'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
        r.payload as data, ${NO_STEP}

@@ -1,5 +1,5 @@
 import type { Tables } from '../tables.js';
-import { FLOW_COLUMNS, GONE, NOTED } from './flow-notes.js';
+import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED } from './flow-notes.js';
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
 /**
@@ -13,6 +13,7 @@ const STATUS = `case when r.status <> 'active' then r.status
 
 const RECORD = (t: { task: string; run: string }): string => `
 select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth, r.parent_id is not null as child, r.singleton_key,
+       r.rollbacks, r.cancelling_at is not null as cancelling,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at, ${toMs('r.finished_at')} as finished_at,
        r.result, r.error, ${STATUS} as status, k.stuck
 from ${t.run} r
@@ -31,12 +32,12 @@ export const endedRuns: Statement = {
   text: (t) => `${RECORD(t)} where r.run_id = any($1::text[]) and r.is_current and r.status <> 'active'`,
 };
 
-/** Newest first; the page after `before` (an execution id). Filters that are null do not filter. */
+/** Newest first; the page after `before` (an execution id). Of a run that went on as new, its present execution. Filters that are null do not filter. */
 export const listRuns: Statement = {
   name: 'workflow_list_runs',
   text: (t) => `
 select * from (${RECORD(t)}
-  where ($1::text is null or r.workflow = $1)
+  where r.is_current and ($1::text is null or r.workflow = $1)
     and ($2::text is null or (r.labels @> array[$2::text] and r.labels <> '{}'))
     and ($3::float8 is null or r.created_at >= to_timestamp($3 / 1000.0))
     and ($4::float8 is null or r.created_at < to_timestamp($4 / 1000.0))
@@ -62,34 +63,57 @@ order by s.position nulls last, s.asked_at, s.key`,
  * Ends the active runs of `target` as cancelled, without their lease: all their tasks are locked in order of id and deleted,
  * so every other writer finds its fence gone. A run that ends while this waits for the lock has no task left and stays as it
  * ended.
+ *
+ * A target without tasks has ended while this waited, or has gone on as a new execution, which this snapshot does not show:
+ * it comes back as `moved`, and the caller asks again.
+ *
+ * One with compensations is marked instead, its open steps go, and its advance task is due with a new fence: it ends when
+ * they are done. How many it has is read from the locked header: a commit that this has waited for may have registered the
+ * first. Headers are locked after the tasks, as `commit` writes them.
  */
 const CANCEL = (t: Tables, target: string, having = ''): string => `
 with ${CLOCK('$1')},
 target as materialized (${target}
 ),
 locked as materialized (
-  select k.id, k.execution, k.step_key, k.lease_owner, k.fence
-  from ${t.task} k join target r on k.execution = r.id
+  select k.id, k.execution, k.step_key, k.lease_owner, k.fence, r.rollbacks
+  from target x join ${t.task} k on k.execution = x.id join ${t.run} r on r.id = x.id
   order by k.id
-  for update of k
+  for update of k, r
 ),
 chosen as materialized (
-  select l.execution
+  select l.execution, max(l.rollbacks) > 0 as undoes
   from locked l
   group by l.execution
   having bool_or(l.step_key = '')${having}
 ),
 gone as (
-  delete from ${t.task} k using chosen c where k.execution = c.execution returning ${FLOW_COLUMNS}
-),${NOTED(t, GONE('gone'))},
+  delete from ${t.task} k using chosen x where k.execution = x.execution and (not x.undoes or k.step_key <> '')
+  returning ${FLOW_COLUMNS}
+),
+undoing as (
+  update ${t.task} k
+  set lease_owner = null, fence = k.fence + 1, turn = 0, lost = 0, gather = 0, stuck = null, wanted = k.wanted + 1, due_at = c.now
+  from chosen x, clock c
+  where k.execution = x.execution and x.undoes and k.step_key = ''
+  returning ${FLOW_COLUMNS}
+),${NOTED(t, GONE('gone'), GAVE_BACK('undoing'))},
 inbox as (
-  delete from ${t.message} m using chosen c where m.execution = c.execution
-)
-update ${t.run} r
-set status = 'cancelled', finished_at = c.now, uncascaded = true, unreported = r.parent_id is not null
+  delete from ${t.message} m using chosen x where m.execution = x.execution and not x.undoes
+),
+ended as (
+  update ${t.run} r
+  set status = case when x.undoes then r.status else 'cancelled' end,
+    finished_at = case when not x.undoes then c.now end,
+    cancelling_at = case when x.undoes then c.now end,
+    uncascaded = true, unreported = not x.undoes and r.parent_id is not null
 from chosen x, clock c
 where r.id = x.execution
-returning r.id as execution, r.run_id`;
+  returning r.id as execution, r.run_id
+)
+select e.execution, e.run_id, false as moved from ended e
+union all
+select x.id, null, true from target x where not exists (select from locked l where l.execution = x.id)`;
 
 export const cancelRuns: Statement = {
   name: 'workflow_cancel_runs',
@@ -98,7 +122,7 @@ export const cancelRuns: Statement = {
       t,
       `
   select r.id from ${t.run} r
-  where r.status = 'active' and r.is_current
+  where r.status = 'active' and r.is_current and r.cancelling_at is null
     and ($2::text[] is null or r.run_id = any($2))
     and ($3::text is null or r.workflow = $3)
     and ($4::text is null or (r.labels @> array[$4::text] and r.labels <> '{}'))
@@ -117,6 +141,6 @@ export const cancelChildren: Statement = {
       t,
       `
   select r.id from ${t.run} p join ${t.run} r on r.parent_id = p.id
-  where p.uncascaded and r.status = 'active' and r.cascades`,
+  where p.uncascaded and r.status = 'active' and r.cascades and r.cancelling_at is null`,
     ),
 };

@@ -73,7 +73,7 @@ export const existingRuns: Statement = {
   text: (t) => `
 with ${CLOCK('$1')}
 select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth,
-       r.parent_id is not null as child, r.singleton_key,
+       r.parent_id is not null as child, r.singleton_key, r.rollbacks, r.cancelling_at is not null as cancelling,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at,
        k.id as task_id, k.lease_owner, k.fence, ${toMs('c.now')} as now
 from ${t.run} r left join ${t.task} k on k.execution = r.id and k.step_key = '', clock c

@@ -104,6 +104,11 @@ function all(name: string): Type<WorkflowHandler<any, any>> {
         return steps.last(alone.value! + beside.value!);
       }
       const two = await steps.two(await steps.one(0));
+      if (variant === 'undoes') {
+        ctx.onRollback('one', () => executed());
+        ctx.onRollback('two', () => executed());
+        throw new NonRetryableError(`undone ${two}`);
+      }
       const [left, right] = await Promise.all([steps.left(two), steps.right(two)]);
       const flaky = await steps.flaky(left + right);
       await ctx.sleep('nap', '30ms');
