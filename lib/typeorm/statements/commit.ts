@@ -13,6 +13,8 @@ const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
  * `wanted` is compared on the locked row as well: what arrived since the load leaves the task due.
  * Repeated after a lost reply: rows that were journaled, answered or tried since are left alone, and no task comes back for
  * them; a suspended task is suspended again.
+ * A run that goes on as a new execution takes its inbox along, of which this snapshot shows nothing that came since the load:
+ * when `wanted` has grown it is left due instead, to be asked again.
  * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
  * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
@@ -37,8 +39,11 @@ locked as materialized (
   for update
 ),
 owned as materialized (
-  select i.*, l.wanted as wanted_now, l.workflow, l.priority, l.flow_key
+  select i.task_id, i.fence, i.execution, i.turn, i.wanted, i.attempt, i.rollbacks,
+         case when s.late then 'suspend' else i.next end as next, case when not s.late then i.data end as data,
+         case when not s.late then i.due_ms end as due_ms, l.wanted as wanted_now, l.workflow, l.priority, l.flow_key
   from input i join locked l on l.id = i.task_id and l.fence = i.fence and (i.turn is null or l.turn = i.turn)
+  cross join lateral (select i.next = 'continued' and l.wanted > i.wanted as late) s
 ),
 rows as (
   insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,
