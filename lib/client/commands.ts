@@ -12,12 +12,10 @@ import {
   type TriggerOptions,
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
-import { resolveFlowControl } from '../engine/flow-control.js';
 import { resolvePriority } from '../engine/priority.js';
 import { derivedUuid } from '../engine/random.js';
 import type { Instant } from '../engine/replay.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
-import { resolveSingleton } from '../engine/singleton.js';
 import { WorkflowError } from '../errors/index.js';
 import {
   Codec,
@@ -29,7 +27,7 @@ import {
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
-import { WorkflowRegistry } from '../registry/index.js';
+import { runLimits, WorkflowRegistry } from '../registry/index.js';
 import { orderedUuid } from './ordered-uuid.js';
 
 const MAX_LABELS = 64;
@@ -156,7 +154,12 @@ export class WorkflowCommands extends RunEffects {
     const parent = { execution, key, depth: depth + 1, cascades: onParentCancel === 'cancel' };
     const { created, header } = await this.intake.trigger({ ...row, parent });
     if (created) return header.runId;
-    throw new WorkflowError('WF_RUN_EXISTS', `Run ${runId} exists already, and is not a child of this step`);
+    throw new WorkflowError(
+      'WF_RUN_EXISTS',
+      header.runId === runId
+        ? `Run ${runId} exists already, and is not a child of this step`
+        : `Singleton key "${row.singleton?.key}" is held by run ${header.runId}, which is not a child of this step`,
+    );
   }
 
   /** `ctx.notify`: the event's id comes from the step, so that a repeated step sends nothing new. */
@@ -189,8 +192,6 @@ export class WorkflowCommands extends RunEffects {
     const labels = given.map((label) => checkName(label, 'A label'));
     if (labels.length > MAX_LABELS)
       throw new WorkflowError('WF_INVALID_ARGUMENT', `A run has at most ${MAX_LABELS} labels`);
-    const flow = options.flowControl ?? definition.flowControl;
-    const singleton = options.singleton ?? definition.singleton;
     return {
       triggerId,
       runId,
@@ -202,14 +203,14 @@ export class WorkflowCommands extends RunEffects {
       deadlineInMs: timeoutMs,
       parent: null,
       priority: resolvePriority(options.priority),
-      flow: flow === undefined ? null : resolveFlowControl(flow, `run ${runId}`, [payload]),
-      singleton: singleton === undefined ? null : resolveSingleton(singleton, [payload]),
+      ...runLimits(definition, runId, payload, options),
     };
   }
 
   #same(row: Omit<TriggerRow, 'owner'>, triggered: Triggered): Triggered {
     const { header, created } = triggered;
-    if (created) return triggered;
+    // skipped: the run that holds the singleton key is given, whatever it is
+    if (created || header.runId !== row.runId) return triggered;
     if (header.workflow !== row.workflow) {
       throw new WorkflowError(
         'WF_RUN_EXISTS',

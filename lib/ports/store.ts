@@ -105,10 +105,14 @@ export interface TriggerRow {
 
 export interface Triggered {
   readonly created: boolean;
+  /** true: by an earlier try of this very call, whose reply was lost */
+  readonly repeated?: boolean;
   readonly header: RunHeader;
   /** set when the run was inserted already leased to `owner` */
   readonly lease: Lease | null;
   readonly now: number;
+  /** executions that were cancelled because this run (or another of the same call) replaces them */
+  readonly cancelled?: readonly string[];
 }
 
 /** A task of a step or a call. */
@@ -353,6 +357,11 @@ export abstract class RunStore {
    * statements, each whole in itself; whoever calls it next goes on where another stopped.
    */
   abstract settle(): Promise<Settled>;
+  /**
+   * Lets the oldest run that waits for a singleton key start, where no active run holds it: of these keys, or (null) of all.
+   * Returns how many. `trigger` does it for what it inserts, but in a caller's transaction.
+   */
+  abstract handOver(keys: readonly string[] | null): Promise<number>;
   abstract find(runId: string): Promise<RunRecord | null>;
   abstract list(filter: RunFilter, limit: number, before: string | null): Promise<RunRecord[]>;
   abstract journal(runId: string): Promise<JournalRow[] | null>;

@@ -37,7 +37,7 @@ export class TaskIntake extends RunIntake {
     const owner = own && !this.leases.inDoubt ? this.capacity.reserve(row.workflow) : null;
     let started = false;
     try {
-      const triggered = await this.writer.trigger({ ...row, owner });
+      const triggered = await this.#insert({ ...row, owner });
       if (!triggered) throw gone(row);
       if (this.probe) await this.probe.at('triggered', { runId: row.runId });
       if (triggered.created && triggered.lease) started = this.#start(triggered);
@@ -46,6 +46,22 @@ export class TaskIntake extends RunIntake {
     } finally {
       if (owner !== null && !started) this.capacity.giveBack();
     }
+  }
+
+  /** One that replaces others has a transaction of its own, and keeps no lane waiting. */
+  async #insert(row: TriggerRow): Promise<Triggered | null> {
+    if (row.singleton?.policy !== 'cancel-previous') return this.writer.trigger(row);
+    const [triggered] = await this.repeat(() => this.store.trigger([row]));
+    this.#replaced([triggered!]);
+    return triggered!;
+  }
+
+  #replaced(triggered: readonly (Triggered | null)[]): void {
+    const cancelled = triggered.flatMap((one) => one?.cancelled ?? []);
+    if (cancelled.length === 0) return;
+    this.abort(cancelled);
+    this.announceEnded();
+    this.settle();
   }
 
   async triggerMany(
@@ -57,7 +73,11 @@ export class TaskIntake extends RunIntake {
     const triggered = await (manager
       ? this.store.triggerAll(unowned, manager)
       : this.repeat(() => this.store.triggerAll(unowned)));
-    this.afterCommit(manager, () => this.signals.announceDue());
+    this.afterCommit(manager, () => {
+      this.signals.announceDue();
+      this.#replaced(triggered);
+      if (manager && rows.some(({ singleton }) => singleton)) this.settle();
+    });
     return triggered;
   }
 

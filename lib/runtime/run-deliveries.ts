@@ -113,6 +113,7 @@ export class RunDeliveries {
         this.signals.announceEnded();
         if (end.how === 'continued') this.signals.announceDue();
         if (activation.header.child || end.how === 'cancelled') this.aftermath.settle();
+        else if (activation.header.singleton != null) this.aftermath.handOver(activation.header.singleton);
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };

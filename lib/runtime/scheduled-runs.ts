@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { scheduledRunId, scheduleLabel } from '../engine/schedule.js';
 import { Codec, type ScheduleRecord, type TriggerRow } from '../ports/index.js';
-import { computedPayload, WorkflowRegistry } from '../registry/index.js';
+import { computedPayload, runLimits, WorkflowRegistry } from '../registry/index.js';
 
 /** The runs of schedules, as they are inserted. */
 @Injectable()
@@ -14,18 +14,22 @@ export class ScheduledRuns {
 
   /** @throws WorkflowError WF_NOT_SERIALIZABLE, WF_TOO_LARGE, WF_INVALID_SCHEDULE, or what the payload function throws */
   of(schedule: ScheduleRecord, at: number): TriggerRow {
-    const { name, version, timeoutMs } = this.registry.resolve(schedule.workflow);
+    const definition = this.registry.resolve(schedule.workflow);
+    const { name, version, timeoutMs } = definition;
+    const runId = scheduledRunId(schedule.id, at);
+    const payload = schedule.payload ?? this.#computed(schedule.id, at);
     return {
       triggerId: randomUUID(),
-      runId: scheduledRunId(schedule.id, at),
+      runId,
       workflow: name,
       version,
-      payload: schedule.payload ?? this.#computed(schedule.id, at),
+      payload,
       labels: [scheduleLabel(schedule.id), ...schedule.labels],
       due: { inMs: 0 },
       deadlineInMs: timeoutMs,
       owner: null,
       parent: null,
+      ...runLimits(definition, runId, this.codec.decode(payload)),
     };
   }
 

@@ -174,7 +174,9 @@ export class ScheduleRunner {
       this.intake.settle();
     }
     const own = new Set(moved);
-    if (moves.some(({ id, starts }) => starts.length > 0 && own.has(id))) this.intake.announceDue();
+    const started = moves.filter(({ id }) => own.has(id)).flatMap(({ starts }) => starts);
+    if (started.length > 0) this.intake.announceDue();
+    if (started.some(({ run }) => run.singleton)) this.intake.settle();
     // another process is at them; should it die there, this one comes back
     for (const move of moves) if (!own.has(move.id)) this.#hold(move, this.config.pollMs);
   }

@@ -12,8 +12,14 @@ import type {
 } from '../ports/index.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { failureOf, textArray, toHeader, valueOf, type HeaderColumns } from './row-mapping.js';
+import { sqlStateOf } from './query-errors.js';
+import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';
 import * as sql from './statements/index.js';
+
+const UNIQUE_VIOLATION = '23505';
+/** How often a run is tried that was skipped for a holder which is gone. */
+const SKIP_TRIES = 20;
 
 /** The hot half of the store: runs begin, are loaded, and their journal is written. */
 export abstract class JournalStore extends StatementStore {
@@ -29,6 +35,76 @@ export abstract class JournalStore extends StatementStore {
     rows: readonly TriggerRow[],
     allOrNone: boolean,
     manager?: EntityManager,
+  ): Promise<(Triggered | null)[]> {
+    const triggered = rows.some(replaces)
+      ? await this.transaction((query) => this.#replace(rows, allOrNone, query), manager)
+      : await this.#insert(rows, allOrNone, (statement, values) => this.query(statement, values, manager));
+    const waiting = rows.filter((row, i) => queues(row) && triggered[i]?.created);
+    // in a caller's transaction it would wait for other runs of the key; the pass after its commit does it
+    if (!manager && waiting.length > 0) await this.handOver(waiting.map((row) => row.singleton!.key));
+    return triggered;
+  }
+
+  async handOver(keys: readonly string[] | null): Promise<number> {
+    try {
+      return (await this.query(sql.handOver, [this.now(), keys && [...new Set(keys)]])).length;
+    } catch (error) {
+      if (sqlStateOf(error) !== UNIQUE_VIOLATION) throw error;
+      // somebody else has just made another run of one of the keys its holder
+      if (keys === null || keys.length <= 1) return 0;
+      let handed = 0;
+      for (const key of keys) handed += await this.handOver([key]);
+      return handed;
+    }
+  }
+
+  /** Those that replace others are inserted first, then the older ones of their keys are cancelled; all under one lock a key. */
+  async #replace(
+    rows: readonly TriggerRow[],
+    allOrNone: boolean,
+    query: Send,
+  ): Promise<(Triggered | null)[]> {
+    await query(sql.lockSingletons, [rows.filter(replaces).map((row) => row.singleton!.key)]);
+    const triggered = await this.#insert(rows, allOrNone, query);
+    // the last one of a key; what an earlier try has inserted has cancelled the others then
+    const own = new Map<string, string>();
+    for (const [i, row] of rows.entries()) {
+      const one = triggered[i];
+      if (replaces(row) && one?.created && !one.repeated) own.set(row.singleton!.key, one.header.execution);
+    }
+    if (own.size === 0) return triggered;
+    const cancelled: string[] = [];
+    for (let moved = true; moved;) {
+      const rest = await query<{ execution: string; moved: boolean }>(sql.cancelSingletons, [
+        this.now(),
+        [...own.keys()],
+        [...own.values()],
+      ]);
+      for (const one of rest) if (!one.moved) cancelled.push(one.execution);
+      // one that has gone on as a new execution meanwhile is found as that
+      moved = rest.some((one) => one.moved);
+    }
+    const [last] = own.values();
+    return triggered.map((one) => (one?.header.execution === last ? { ...one, cancelled } : one));
+  }
+
+  async #insert(rows: readonly TriggerRow[], allOrNone: boolean, query: Send): Promise<(Triggered | null)[]> {
+    let triggered = await this.#insertOnce(rows, allOrNone, query);
+    // the holder for which a run was skipped may have ended before it was read: then the key is free, or another holds it
+    const gone = (row: TriggerRow, i: number): boolean =>
+      row.singleton?.policy === 'skip' && triggered[i] === null;
+    if (allOrNone && rows.some((row, i) => refuses(row, triggered[i] ?? null))) return triggered;
+    for (let tries = 1; tries < SKIP_TRIES && rows.some(gone); tries++) {
+      const again = await this.#insertOnce(rows.filter(gone), allOrNone, query);
+      triggered = triggered.map((one, i) => (gone(rows[i]!, i) ? again.shift()! : one));
+    }
+    return triggered;
+  }
+
+  async #insertOnce(
+    rows: readonly TriggerRow[],
+    allOrNone: boolean,
+    query: Send,
   ): Promise<(Triggered | null)[]> {
     const values = [
       this.now(),
@@ -55,22 +131,25 @@ export abstract class JournalStore extends StatementStore {
       rows.map((r) => r.singleton?.key ?? null),
       rows.map((r) => (r.singleton ? r.singleton.policy === 'skip' : null)),
     ];
-    const inserted = await this.query<InsertedColumns>(sql.trigger, values, manager);
+    const inserted = await query<InsertedColumns>(sql.trigger, values);
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
-    const missing = rows.filter((row) => !byTrigger.has(row.triggerId)).map((row) => row.runId);
+    const missing = rows.filter((row) => !byTrigger.has(row.triggerId));
+    const skipped = missing.flatMap(({ singleton }) => (singleton?.policy === 'skip' ? [singleton.key] : []));
     const existing =
       missing.length === 0
         ? []
-        : await this.query<ExistingColumns>(
-            sql.existingRuns,
-            [this.now(), [...new Set(missing)], []],
-            manager,
-          );
+        : await query<ExistingColumns>(sql.existingRuns, [
+            this.now(),
+            [...new Set(missing.map((row) => row.runId))],
+            [...new Set(skipped)],
+          ]);
     const byRun = new Map(existing.map((row) => [row.run_id, row]));
+    const holders = new Map(existing.filter((row) => row.holds).map((row) => [row.singleton_key, row]));
     return rows.map((row) => {
       const own = byTrigger.get(row.triggerId);
       if (own) return insertedRun(row, own);
-      const other = byRun.get(row.runId);
+      const { key, policy } = row.singleton ?? {};
+      const other = byRun.get(row.runId) ?? (policy === 'skip' ? holders.get(key!) : undefined);
       return other ? existingRun(row, other) : null;
     });
   }
@@ -181,12 +260,20 @@ interface InsertedColumns {
   deadline_at: number | null;
   now: number;
 }
-type ExistingColumns = HeaderColumns & InsertedColumns;
+type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
 interface OwnedColumns {
   task_id: string;
   fence: number;
   due?: boolean;
 }
+const replaces = (row: TriggerRow): boolean => row.singleton?.policy === 'cancel-previous';
+/** Parked until a hand-over. */
+const queues = (row: TriggerRow): boolean => row.singleton != null && row.singleton.policy !== 'skip';
+/** The run of this id is another one: of a call that is all or none, nothing was inserted. */
+const refuses = (row: TriggerRow, one: Triggered | null): boolean =>
+  one !== null &&
+  one.header.runId === row.runId &&
+  (one.header.workflow !== row.workflow || one.header.payload !== row.payload);
 const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
 const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> =>
   new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
@@ -244,6 +331,7 @@ function existingRun(row: TriggerRow, c: ExistingColumns): Triggered {
   const held = created && c.lease_owner !== null && c.lease_owner === row.owner;
   return {
     created,
+    ...(created && { repeated: true }),
     header: toHeader(c),
     lease: held ? { taskId: c.task_id, fence: c.fence } : null,
     now: c.now,

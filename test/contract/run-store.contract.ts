@@ -6,6 +6,7 @@ import { flowing } from './flowing.js';
 import { journaling } from './journaling.js';
 import { leasing } from './leasing.js';
 import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
+import { singletons } from './singletons.js';
 import { triggering } from './triggering.js';
 import { webhooks } from './webhooks.js';
 
@@ -32,6 +33,9 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('flow control, priority', () => {
     flowing(current);
+  });
+  describe('singletons', () => {
+    singletons(current);
   });
   describe('notify, kept events, waiters', () => {
     arriving(current);

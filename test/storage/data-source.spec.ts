@@ -81,7 +81,9 @@ describe('the DataSource derived from that of the application', () => {
       expect.arrayContaining([expect.stringMatching(/entityPrefix|namingStrategy|cache|parseInt8/)]),
     );
     expect(source.entityMetadatas.map(({ tableName }) => tableName).toSorted()).toEqual(
-      ['message', 'run', 'schedule', 'step', 'task', 'worker'].map((name) => `workflow_${name}`).toSorted(),
+      ['flow_control', 'flow_note', 'message', 'run', 'schedule', 'step', 'task', 'worker']
+        .map((name) => `workflow_${name}`)
+        .toSorted(),
     );
     const [row] = await source.query(
       `select current_setting('application_name') as name, current_setting('statement_timeout') as timeout, 1::int8 as big`,

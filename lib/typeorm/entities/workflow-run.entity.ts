@@ -108,10 +108,6 @@ export class WorkflowRun {
   @Column('boolean', { name: 'singleton_held', default: false })
   singletonHeld: boolean;
 
-  /** when one that waited for its singleton key may start */
-  @Column('timestamp with time zone', { name: 'singleton_due_at', nullable: true })
-  singletonDueAt: Date | null;
-
   @Column('uuid', { name: 'trigger_id' })
   triggerId: string;
 

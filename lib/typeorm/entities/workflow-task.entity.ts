@@ -58,7 +58,7 @@ export class WorkflowTask {
   @Column('smallint', { default: 0 })
   gather: number;
 
-  /** smaller first */
+  /** smaller first; 32767 while its run waits for a singleton key: no claim looks there */
   @Column('smallint', { default: 0 })
   priority: number;
 

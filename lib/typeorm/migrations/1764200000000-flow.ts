@@ -67,8 +67,7 @@ export class WorkflowFlow1764200000000 implements MigrationInterface {
         add column priority smallint not null default 0,
         add column flow_key text,
         add column singleton_key text,
-        add column singleton_held boolean not null default false,
-        add column singleton_due_at timestamptz`);
+        add column singleton_held boolean not null default false`);
     await runner.query(
       `create unique index workflow_run_singleton on ${t.run} (singleton_key) where status = 'active' and singleton_held`,
     );
@@ -87,8 +86,7 @@ export class WorkflowFlow1764200000000 implements MigrationInterface {
     );
     await runner.query(`
       alter table ${t.run}
-        drop column priority, drop column flow_key, drop column singleton_key, drop column singleton_held,
-        drop column singleton_due_at`);
+        drop column priority, drop column flow_key, drop column singleton_key, drop column singleton_held`);
     for (const table of [t.flowNote, t.flow]) await runner.query(`drop table ${table}`);
   }
 }

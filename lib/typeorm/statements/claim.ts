@@ -1,6 +1,6 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
-import { CLOCK, toMs, toTime, type Statement } from './statement.js';
+import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
 
 /** A claimed task with its run. */
 export const CLAIMED_COLUMNS = `
@@ -90,7 +90,8 @@ const PRIORITIES = (t: Tables): string => `array(
       from used u
       cross join lateral (
         select k.priority from ${t.task} k
-        where k.workflow = u.workflow and k.lease_owner is null and k.flow_key is null and k.priority > u.priority
+        where k.workflow = u.workflow and k.lease_owner is null and k.flow_key is null
+          and k.priority > u.priority and k.priority < ${PARKED}
         order by k.priority
         limit 1
       ) n

@@ -108,9 +108,9 @@ runs as (
 ),
 successors as (
   insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades,
-                      priority, flow_key, singleton_key, singleton_held, singleton_due_at)
+                      priority, flow_key, singleton_key, singleton_held)
   select r.run_id, r.workflow, r.version, o.data, r.labels, r.trigger_id, c.now, c.now + o.due_ms * interval '1 ms',
-         r.parent_id, r.parent_key, r.depth, r.cascades, r.priority, r.flow_key, r.singleton_key, r.singleton_held, r.singleton_due_at
+         r.parent_id, r.parent_key, r.depth, r.cascades, r.priority, r.flow_key, r.singleton_key, r.singleton_held
   from runs r join owned o on o.execution = r.id, clock c
   where o.next = 'continued'
   returning id, run_id, workflow, priority, flow_key

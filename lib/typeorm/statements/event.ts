@@ -1,6 +1,7 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, NOTED, WAITS } from './flow-notes.js';
 import { IDLE_KEYS } from './flow.js';
+import { OWED_SINGLETONS } from './singleton.js';
 import { CLOCK, toMs, type Statement } from './statement.js';
 
 /**
@@ -174,7 +175,8 @@ expired as (
   delete from ${t.message} m using clock c where m.execution is null and m.expires_at <= c.now
 ),${IDLE_KEYS(t)},${DELIVERY(t, 'true', 'delivered')}
 select exists (select from delivered) as delivered,
-       exists (select from ${t.run} r where r.unreported) or exists (select from ${t.run} r where r.uncascaded) as owed`,
+       exists (select from ${t.run} r where r.unreported) or exists (select from ${t.run} r where r.uncascaded)
+         or ${OWED_SINGLETONS(t)} as owed`,
 };
 
 /** Who waits for an event. */

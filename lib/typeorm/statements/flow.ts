@@ -1,6 +1,6 @@
 import type { Tables } from '../tables.js';
 import { CLAIMED_COLUMNS } from './claim.js';
-import { CLOCK, toMs, toTime, type Statement } from './statement.js';
+import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
 
 /** A process that stands still between the two statements of a claim must not keep its keys from the others. */
 const NO_STANDSTILL = `set_config('idle_in_transaction_session_timeout', '5000', true)`;
@@ -156,7 +156,7 @@ candidates as materialized (
     order by k.due_at
     limit least(f.free, ceil(2.0 * w.places / cardinality($5::text[])))
   ) d
-  where f.free > 0
+  where f.free > 0 and l.priority < ${PARKED}
 ),
 ranked as (
   select d.*, row_number() over (partition by d.key order by d.priority, d.due_at, d.id) as turn from candidates d
@@ -188,6 +188,7 @@ heads as (
     order by k.due_at
     limit 1
   ) d
+  where l.priority < ${PARKED}
   group by l.key
 ),
 served as (
@@ -258,7 +259,8 @@ export const flowStates: Statement = {
 with ${CLOCK('$1')}
 select f.key, f.parallelism, f.rate, f.period_ms, f.paused,
        (select count(*)::int from ${t.task} k where k.flow_key = f.key and k.lease_owner is not null) as running,
-       (select count(*)::int from ${t.task} k where k.flow_key = f.key and k.lease_owner is null and k.due_at <= c.now) as waiting,
+       (select count(*)::int from ${t.task} k where k.flow_key = f.key and k.lease_owner is null and k.due_at <= c.now
+          and k.priority < ${PARKED}) as waiting,
        (select coalesce(sum(s.starts), 0)::int from unnest(f.window_ends, f.window_counts) as s(ends, starts)
         where s.ends + f.period_ms * interval '1 ms' > c.now) as started
 from ${t.flow} f, clock c

@@ -9,4 +9,5 @@ export * from './trigger.js';
 export * from './webhook.js';
 export * from './worker.js';
 export * from './settle.js';
+export { cancelSingletons, handOver, lockSingletons } from './singleton.js';
 export { claimFlow, flowKeys, flowStates, NOTES_AT_ONCE, pauseFlow, resumeFlow } from './flow.js';

@@ -71,7 +71,7 @@ order by s.position nulls last, s.asked_at, s.key`,
  * they are done. How many it has is read from the locked header: a commit that this has waited for may have registered the
  * first. Headers are locked after the tasks, as `commit` writes them.
  */
-const CANCEL = (t: Tables, target: string, having = ''): string => `
+export const CANCEL = (t: Tables, target: string, having = ''): string => `
 with ${CLOCK('$1')},
 target as materialized (${target}
 ),

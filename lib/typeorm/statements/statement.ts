@@ -23,6 +23,12 @@ export const IMPATIENT_CLOCK = (parameter: string, patience = `'500ms'`): string
   select coalesce(${toTime(`${parameter}::float8`)}, now()) as now, set_config('lock_timeout', ${patience}, true)
 )`;
 
+/**
+ * Priority of the task of a run that waits for its singleton key. No claim looks there, so that it may become due (by an event, by
+ * time) and does not start before the hand-over gives it its own.
+ */
+export const PARKED = 32767;
+
 /** Columns of a journal row, in the order of {@link stepColumns}. */
 export const STEP_COLUMNS = `
   s.key, s.name, s.kind, s.state, s.position, s.value, s.failure, s.attempts,

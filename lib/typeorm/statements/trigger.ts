@@ -1,7 +1,4 @@
-import { CLOCK, IMPATIENT_CLOCK, toMs, toTime, type Statement } from './statement.js';
-
-/** The time a run is due. */
-const DUE = `coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms')`;
+import { CLOCK, IMPATIENT_CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
 
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
@@ -11,7 +8,7 @@ const DUE = `coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms')`;
  * A child is inserted only while its parent is active, whose advance task is locked for that: a cancel that comes first has
  * deleted the task, one that comes later finds the child.
  * A singleton that is skipped when its key is held ($23) is inserted as the holder or, by the unique index, not at all; one that
- * queues is never due before a hand-over (see singleton.ts).
+ * queues is parked until a hand-over (see singleton.ts).
  */
 export const trigger: Statement = {
   name: 'workflow_trigger',
@@ -38,10 +35,10 @@ refused as materialized (
 ),
 runs as (
   insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, parent_id, parent_key, depth, cascades,
-                      priority, flow_key, singleton_key, singleton_held, singleton_due_at)
+                      priority, flow_key, singleton_key, singleton_held)
   select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms',
          i.parent_id, i.parent_key, coalesce(i.depth, 0), coalesce(i.cascades, true),
-         i.priority, i.flow_key, i.singleton_key, coalesce(i.skips, false), case when not i.skips then ${DUE} end
+         i.priority, i.flow_key, i.singleton_key, coalesce(i.skips, false)
   from input i, clock c
   where not exists (select from refused) and (i.parent_id is null or i.parent_id in (select execution from parents))
   order by i.run_id
@@ -50,8 +47,9 @@ runs as (
 ),
 tasks as (
   insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority, flow_key)
-  select r.id, i.workflow, 'advance', case when i.skips is false then 'infinity' else ${DUE} end,
-         i.owner, case when i.owner is null then 0 else 1 end, i.priority, i.flow_key
+  select r.id, i.workflow, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
+         i.owner, case when i.owner is null then 0 else 1 end,
+         case when i.skips is false then ${PARKED} else i.priority end, i.flow_key
   from runs r join input i using (trigger_id), clock c
   returning id, execution, lease_owner, fence, due_at
 ),
@@ -74,6 +72,7 @@ export const existingRuns: Statement = {
 with ${CLOCK('$1')}
 select r.trigger_id, r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth,
        r.parent_id is not null as child, r.singleton_key, r.rollbacks, r.cancelling_at is not null as cancelling,
+       r.status = 'active' and r.singleton_held as holds,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at,
        k.id as task_id, k.lease_owner, k.fence, ${toMs('c.now')} as now
 from ${t.run} r left join ${t.task} k on k.execution = r.id and k.step_key = '', clock c
