@@ -105,8 +105,6 @@ export interface TriggerRow {
 
 export interface Triggered {
   readonly created: boolean;
-  /** true: by an earlier try of this very call, whose reply was lost */
-  readonly repeated?: boolean;
   readonly header: RunHeader;
   /** set when the run was inserted already leased to `owner` */
   readonly lease: Lease | null;

@@ -70,7 +70,8 @@ export abstract class JournalStore extends StatementStore {
     const own = new Map<string, string>();
     for (const [i, row] of rows.entries()) {
       const one = triggered[i];
-      if (replaces(row) && one?.created && !one.repeated) own.set(row.singleton!.key, one.header.execution);
+      if (replaces(row) && one?.created && !repeated.has(one))
+        own.set(row.singleton!.key, one.header.execution);
     }
     if (own.size === 0) return triggered;
     const cancelled: string[] = [];
@@ -85,7 +86,7 @@ export abstract class JournalStore extends StatementStore {
       moved = rest.some((one) => one.moved);
     }
     const [last] = own.values();
-    return triggered.map((one) => (one?.header.execution === last ? { ...one, cancelled } : one));
+    return triggered.map((one) => (one && one.header.execution === last ? { ...one, cancelled } : one));
   }
 
   async #insert(rows: readonly TriggerRow[], allOrNone: boolean, query: Send): Promise<(Triggered | null)[]> {
@@ -266,6 +267,9 @@ interface OwnedColumns {
   fence: number;
   due?: boolean;
 }
+/** Runs that an earlier try of the same call has inserted. */
+const repeated = new WeakSet<Triggered>();
+
 const replaces = (row: TriggerRow): boolean => row.singleton?.policy === 'cancel-previous';
 /** Parked until a hand-over. */
 const queues = (row: TriggerRow): boolean => row.singleton != null && row.singleton.policy !== 'skip';
@@ -329,11 +333,12 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
 function existingRun(row: TriggerRow, c: ExistingColumns): Triggered {
   const created = c.trigger_id === row.triggerId;
   const held = created && c.lease_owner !== null && c.lease_owner === row.owner;
-  return {
+  const run: Triggered = {
     created,
-    ...(created && { repeated: true }),
     header: toHeader(c),
     lease: held ? { taskId: c.task_id, fence: c.fence } : null,
     now: c.now,
   };
+  if (created) repeated.add(run);
+  return run;
 }

@@ -46,6 +46,23 @@ class PerUser {
   }
 }
 
+@Workflow({ name: 'again' })
+class Again {
+  async run(ctx: WorkflowContext<number>): Promise<string> {
+    if (ctx.payload > 0) return ctx.continueAsNew(ctx.payload - 1);
+    return ctx.run('sit', () => Work.desk.sit(ctx.runId));
+  }
+}
+
+@Workflow({ name: 'undoing' })
+class Undoing {
+  async run(ctx: WorkflowContext<void>): Promise<string> {
+    await ctx.run('do', () => 1);
+    ctx.onRollback('undo', async () => void (await Work.desk.sit('undo')));
+    return ctx.run('sit', () => Work.desk.sit(ctx.runId));
+  }
+}
+
 @Workflow({ name: 'inviter' })
 class Inviter {
   async run(ctx: WorkflowContext<string>): Promise<string> {
@@ -53,7 +70,7 @@ class Inviter {
   }
 }
 
-const providers = [Work, AtDesk, PerUser, Inviter];
+const providers = [Work, AtDesk, PerUser, Inviter, Again, Undoing];
 const of = (policy: Singleton['policy'], key = 'k'): { singleton: Singleton } => ({
   singleton: { key, policy },
 });
@@ -113,9 +130,7 @@ describe.each(DATABASES)('singletons on $name', ({ create }) => {
     expect(many!.runId).toBe(first.runId);
     await until(() => Work.desk.open.size === 3);
     const inviter = await client!.trigger(Inviter, 'x');
-    await expect(inviter.result()).rejects.toMatchObject({
-      failure: { cause: { code: 'WF_RUN_EXISTS' } },
-    });
+    await expect(inviter.result()).rejects.toThrow(/Singleton key "user-x" is held by run/);
     Work.desk.end();
     expect(await same.result()).toBe(first.runId);
     expect((await client!.trigger(PerUser, { user: 'x' })).created).toBe(true);
@@ -131,6 +146,36 @@ describe.each(DATABASES)('singletons on $name', ({ create }) => {
     await until(() => Work.desk.open.has('b') && !Work.desk.open.has('a'));
     Work.desk.end();
     expect(await client!.run(AtDesk, 'b').result()).toBe('b');
+  });
+
+  it('a run that goes on as new keeps its key, its priority and its flow control', async () => {
+    database = await create();
+    const [client] = await start();
+    const flowControl = { key: 'f', parallelism: 1 };
+    await client!.trigger(Again, 3, { runId: 'a', flowControl, priority: 2, ...of('queue') });
+    await client!.trigger(AtDesk, 1, { runId: 'b', ...of('queue') });
+    expect((await client!.trigger(AtDesk, 1, { runId: 'c', ...of('skip') })).runId).toBe('a');
+    await until(() => Work.desk.open.has('a'));
+    expect(await client!.flowControl.info('f')).toMatchObject({ running: 1 });
+    expect(
+      await instances[0]!.rows('select priority from workflow_task where lease_owner is not null'),
+    ).toEqual([{ priority: 2 }]);
+    expect((await client!.get('b')).status).toBe('pending');
+    Work.desk.end();
+    await until(() => Work.desk.open.has('b'));
+  });
+
+  it('a run that undoes what it did keeps its key until it is done', async () => {
+    database = await create();
+    const [client] = await start();
+    await client!.trigger(Undoing, undefined, { runId: 'a', ...of('queue') });
+    await until(() => Work.desk.open.has('a'));
+    await client!.trigger(AtDesk, 1, { runId: 'b', ...of('cancel-previous') });
+    await until(() => Work.desk.open.has('undo'));
+    expect((await client!.get('b')).status).toBe('pending');
+    Work.desk.open.get('undo')!();
+    await until(() => Work.desk.open.has('b'));
+    expect((await client!.get('a')).status).toBe('cancelled');
   });
 
   it('in the transaction of a caller each policy holds once that commits', async () => {
