@@ -44,8 +44,12 @@ describe('the TypeScript in the README', () => {
       'refund.workflow.ts',
       'render.workflow.ts',
       'charge.workflow.ts',
-      'nightly.workflow.ts',
+      'campaign.workflow.ts',
       'expense.workflow.ts',
+      'nightly.workflow.ts',
+      'trip.workflow.ts',
+      'meter.workflow.ts',
+      'import.workflow.ts',
       'reminder.spec.ts',
     ]);
     expect(README.match(/^```(ts|typescript|js)\b/gm)).toHaveLength(BLOCKS.size);
