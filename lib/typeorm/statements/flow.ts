@@ -191,10 +191,10 @@ heads as (
   where l.priority < ${PARKED}
   group by l.key
 ),
-served as (
-  select f.*, c.now, n.starts, coalesce(h.head_at, 'infinity') as next_head, coalesce(h.workflow, f.workflow) as queue
+served as materialized (
+  -- the time when the leases are taken, not that of the snapshot: no start lies behind the end of its bucket
+  select f.*, coalesce(${toTime('$1::float8')}, clock_timestamp()) as now, n.starts, coalesce(h.head_at, 'infinity') as next_head, coalesce(h.workflow, f.workflow) as queue
   from flow f
-  cross join clock c
   cross join lateral (select count(*)::int as starts from claimed x where x.flow_key = f.key) n
   left join heads h using (key)
 ),
