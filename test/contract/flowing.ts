@@ -170,6 +170,19 @@ export function flowing(bench: () => Bench): void {
     expect(starts.at(-1)! - starts[0]!).toBeLessThanOrEqual(8 * (1000 + 16 + 31));
   });
 
+  it('a start that a crash has cut off counts all the same, and the next attempt is another', async () => {
+    const b = bench();
+    const worker = randomUUID();
+    await trigger(b, 3, limits(b, { rate: 2, periodMs: 10_000 }));
+    expect(await claim(b, 10, worker)).toHaveLength(2);
+    await b.store.sweep(b.worker, 0);
+    expect(await claim(b)).toEqual([]);
+    expect(await info(b)).toMatchObject({ started: 2, running: 0, waiting: 3 });
+    b.clock.pass(10_200);
+    expect(await claim(b)).toHaveLength(2);
+    expect(await claim(b)).toEqual([]);
+  });
+
   it('tells when the rate allows the next, and starts it then', async () => {
     const b = bench();
     await trigger(b, 3, limits(b, { rate: 2, periodMs: 60_000 }));
