@@ -6,7 +6,9 @@ import {
   WorkflowModule,
   currentStep,
   type Duration,
+  type FlowControl,
   type RetryOptions,
+  type Singleton,
   type StorableRetryOptions,
   type Stored,
 } from 'nestjs-workflow';
@@ -143,3 +145,40 @@ WorkflowModule.forRootAsync({
 WorkflowModule.forRootAsync({ useFactory: () => ({ path: 'wf' }) });
 // @ts-expect-error no such transport
 WorkflowModule.forRoot({ transport: 'carrier pigeon' });
+
+export function limits(): FlowControl[] {
+  return [
+    { key: 'a', parallelism: 1 },
+    { key: 'b', rate: 1 },
+    { key: 'c', rate: 10, period: '1m', parallelism: 2 },
+    // @ts-expect-error neither parallelism nor rate
+    { key: 'd' },
+    // @ts-expect-error a period without a rate
+    { key: 'e', parallelism: 1, period: '1m' },
+    // @ts-expect-error a bare number is no period
+    { key: 'f', rate: 1, period: 60 },
+    // @ts-expect-error a key that is a function has nothing to be called with in a trigger
+    { key: () => 'g', rate: 1 },
+  ];
+}
+
+export class Limited {
+  @Step({ flowControl: { key: (tenant: string) => tenant, parallelism: 2 } })
+  async work(tenant: string) {
+    return tenant;
+  }
+}
+
+@Workflow({
+  name: 'limited',
+  flowControl: { key: ({ tenant }) => `t-${tenant}`, rate: 5 },
+  singleton: { key: ({ tenant }) => `t-${tenant}`, policy: 'queue' },
+})
+export class LimitedRuns {
+  async run(ctx: WorkflowContext<{ tenant: string }>) {
+    await ctx.run('work', () => 1, { flowControl: { key: 'steps', rate: 1 } });
+    // @ts-expect-error a policy that does not exist
+    const wrong: Singleton = { key: 'k', policy: 'replace' };
+    return wrong.key;
+  }
+}
