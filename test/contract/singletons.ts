@@ -34,6 +34,19 @@ export function singletons(bench: () => Bench): void {
     expect(await b.store.handOver([b.id('key')])).toBe(0);
   });
 
+  it('queue: those of one call stand in line as they were given', async () => {
+    const b = bench();
+    const singleton = { key: b.id('key'), policy: 'queue' } as const;
+    const order = ['d', 'a', 'c', 'b'];
+    await b.store.triggerAll(order.map((name) => b.row(b.id(name), { singleton })));
+    for (const name of order) {
+      const [task] = await b.claim();
+      expect(names(b, [task!])).toEqual([name]);
+      await finish(b, task!);
+      await b.store.handOver([b.id('key')]);
+    }
+  });
+
   it('queue: what was left undone by a process that died after an end is found by any other', async () => {
     const b = bench();
     await start(b, 'a', 'queue');

@@ -2,7 +2,8 @@ import { CLOCK, IMPATIENT_CLOCK, PARKED, toMs, toTime, type Statement } from './
 
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
- * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index.
+ * returned; `existingRuns` reads it then. Ordered by run id, so that two batches meet in the same order on the unique index; but for
+ * those that queue for a singleton key, which stand in line as they were given.
  * $12: all or none; a run that exists with another workflow or payload keeps all the others out. These belong to one caller,
  * and may be in his transaction: they wait for whoever is inserting one of the ids. Those of many callers do not.
  * A child is inserted only while its parent is active, whose advance task is locked for that: a cancel that comes first has
@@ -41,7 +42,7 @@ runs as (
          i.priority, i.flow_key, i.singleton_key, coalesce(i.skips, false)
   from input i, clock c
   where not exists (select from refused) and (i.parent_id is null or i.parent_id in (select execution from parents))
-  order by i.run_id
+  order by case when i.skips is false then i.n end nulls first, i.run_id
   on conflict do nothing
   returning id, trigger_id, deadline_at
 ),
