@@ -301,7 +301,7 @@ export async function session(db: TestDatabase): Promise<pg.Client> {
   return client;
 }
 
-/** Until as many sessions as asked wait for a lock in a statement like this one: the server says so. */
+/** Until as many sessions as asked wait for a lock in a statement like this one: the server says so, of its first 1024 bytes. */
 export async function untilBlocked(observer: pg.Client, like: string, count = 1): Promise<void> {
   await vi.waitFor(
     async () => {

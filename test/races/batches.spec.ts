@@ -206,7 +206,7 @@ describe("a batch that meets somebody's open transaction", () => {
         await client.trigger(Echo, 'theirs', { runId, manager: runner.manager });
         let settled = false;
         const blocked = client.trigger(Echo, 'theirs', { runId }).finally(() => (settled = true));
-        await untilBlocked(observer, 'insert into');
+        await untilBlocked(observer, 'trigger_id, run_id');
         const rounds = [1, 2, 3].map((round) =>
           Array.from({ length: 60 }, (_, n) => client.trigger(Echo, { round, n })),
         );
@@ -239,7 +239,7 @@ describe("a batch that meets somebody's open transaction", () => {
       // its advance task is locked until the transaction is over
       await client.notify(Go('whatever'), 'x', { runId: 'held', manager: runner.manager });
       for (const name of names) test.gates.release(name);
-      await untilBlocked(observer, 'workflow_step');
+      await untilBlocked(observer, 'wanted, next');
       const [held, ...free] = handles;
       expect(await Promise.all(free.map((handle) => handle.result()))).toEqual(
         names.slice(1).map((name) => `passed ${name}`),
