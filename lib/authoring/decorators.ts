@@ -16,7 +16,7 @@ export interface WorkflowOptions extends RetryOptions {
   version?: string;
   /** defaults of the steps that `run` calls */
   stepDefaults?: StepOptions;
-  /** limit of the whole run, from trigger to end @default none */
+  /** limit of the whole run, from trigger (or `continueAsNew`) to end; looked at between steps @default none */
   timeout?: Duration;
   /** of all its runs, unless a trigger says otherwise; the key may come from the payload: `key: ({ tenant }) => tenant` */
   flowControl?: KeyedFlowControl<[payload: any]>;

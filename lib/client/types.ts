@@ -112,7 +112,7 @@ export interface RunHandle<P = unknown, R = unknown> {
   result(options?: { timeout?: Duration }): Promise<R>;
   /** @throws WorkflowError WF_RUN_NOT_FOUND */
   get(): Promise<Run<P, R>>;
-  /** Ends the run as cancelled; one that has ended stays as it is. @throws WorkflowError WF_RUN_NOT_FOUND */
+  /** Ends the run as cancelled, at once or when it has undone what it did; one that has ended stays as it is. @throws WorkflowError WF_RUN_NOT_FOUND */
   cancel(): Promise<void>;
   /** Sends it an event, kept until it waits for it or ends. @throws WorkflowError WF_RUN_NOT_FOUND */
   notify<T>(event: EventRef<T>, data: NoInfer<T>): Promise<NotifyResult>;

@@ -124,6 +124,7 @@ export class WorkflowClient {
 
   /**
    * Cancels one run, many, or all that a filter finds; runs that have ended stay as they are. An empty filter is refused.
+   * A run that has something to undo (`ctx.onRollback`) is `cancelling` from now on, and ends as cancelled when that is done.
    * @returns the ids of the runs that were cancelled by this call
    */
   async cancel(runs: string | readonly string[] | RunQuery): Promise<{ cancelled: string[] }> {
