@@ -1,0 +1,8 @@
+export interface Expense {
+  id: string;
+  by: string;
+  boss: string;
+  amount: number;
+}
+
+export type Decision = 'approved' | 'rejected' | 'expired';
