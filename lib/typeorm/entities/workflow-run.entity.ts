@@ -78,7 +78,7 @@ export class WorkflowRun {
   cascades: boolean;
 
   /** how many compensations the code has registered, for when the run fails or is cancelled */
-  @Column('smallint', { default: 0 })
+  @Column('integer', { default: 0 })
   rollbacks: number;
 
   /** it has ended, and its parent has not been told yet */

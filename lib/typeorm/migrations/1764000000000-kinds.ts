@@ -16,7 +16,7 @@ export class WorkflowKinds1764000000000 implements MigrationInterface {
       alter table ${t.run}
         add column depth smallint not null default 0,
         add column cascades boolean not null default true,
-        add column rollbacks smallint not null default 0,
+        add column rollbacks integer not null default 0,
         add column unreported boolean not null default false,
         add column uncascaded boolean not null default false,
         add column cancelling_at timestamptz,
