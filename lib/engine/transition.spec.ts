@@ -21,6 +21,7 @@ const state: RunState = {
   phase: 'run',
   rollbacks: 0,
   ended: undefined,
+  cancelling: false,
   now: 1000,
   random: 0,
 };
@@ -107,6 +108,13 @@ describe('what was done is undone', () => {
     const undone: RunState = { ...state, phase: 'rollback', handlesFailure: true, ended };
     expect(afterOutcome({ ok: true, value: undefined }, undone)).toEqual({ to: 'cancelled' });
     expect(afterCancel('r1', { ...state, phase: 'on-failure', ended: failed(0) })).toEqual({
+      to: 'cancelled',
+    });
+  });
+
+  it('to the end when a failed run is cancelled meanwhile, which then never sees its @OnFailure method', () => {
+    const undone: RunState = { ...state, phase: 'rollback', handlesFailure: true, ended: failed(1) };
+    expect(afterOutcome({ ok: true, value: undefined }, { ...undone, cancelling: true })).toEqual({
       to: 'cancelled',
     });
   });

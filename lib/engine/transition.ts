@@ -8,6 +8,13 @@ import { decideRetry, type RetryPolicy } from './retry.js';
 /** What the code of a run does: `run` itself; then, once it has failed or is cancelled, what undoes it; then @OnFailure. */
 export type Phase = 'run' | 'rollback' | 'on-failure';
 
+/** Each phase has a key space of its own. */
+export const PREFIXES: Readonly<Record<Phase, string>> = {
+  run: '',
+  rollback: 'rollback/',
+  'on-failure': 'onFailure/',
+};
+
 /** How `run` has ended when it is not by its return: recorded before anything is undone. */
 export interface Ended {
   readonly failure: Failure;
@@ -29,6 +36,8 @@ export interface RunState {
   readonly handlesFailure: boolean;
   /** set in every phase but the first */
   readonly ended: Ended | undefined;
+  /** it was cancelled from outside, perhaps after it had failed */
+  readonly cancelling: boolean;
   readonly now: number;
   /** in [0, 1), for the jitter */
   readonly random: number;
@@ -74,7 +83,7 @@ export function afterOutcome(outcome: Outcome, state: RunState): Transition {
   return { to: 'retry', at, failure, ...(warning !== undefined && { warning }) };
 }
 
-type Standing = Pick<RunState, 'phase' | 'rollbacks' | 'handlesFailure' | 'ended'>;
+type Standing = Pick<RunState, 'phase' | 'rollbacks' | 'handlesFailure' | 'ended' | 'cancelling'>;
 
 /** What follows when the run has failed for good, or (once it has) when the phase it is in may not go on. */
 export function afterFailure(failure: Failure, state: Standing): Transition {
@@ -97,8 +106,8 @@ function afterPhase(ended: Ended, state: Standing): Transition {
   return state.phase === 'rollback' ? afterRollback(ended, state) : { to: 'failed', failure: ended.failure };
 }
 
-function afterRollback(ended: Ended, { handlesFailure }: Standing): Transition {
-  if (ended.cancelled) return { to: 'cancelled' };
+function afterRollback(ended: Ended, { handlesFailure, cancelling }: Standing): Transition {
+  if (ended.cancelled || cancelling) return { to: 'cancelled' };
   return handlesFailure ? { to: 'on-failure', ended } : { to: 'failed', failure: ended.failure };
 }
 

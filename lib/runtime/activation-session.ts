@@ -16,13 +16,18 @@ import {
 import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { resolveFlowControl, type KeyedFlowControl, type ResolvedFlow } from '../engine/flow-control.js';
+import { FAILURE_KEY } from '../engine/journal.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
+import { PREFIXES } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
 import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import { idempotencyKey } from './step-runner.js';
+
+/** Their answers would be taken for those of what comes after `run`. */
+const RESERVED = [FAILURE_KEY, PREFIXES.rollback, PREFIXES['on-failure']];
 
 export interface SessionDependencies {
   readonly definition: WorkflowDefinition;
@@ -68,6 +73,13 @@ export class ActivationSession implements RunSession {
   }
 
   ask(request: Request): Promise<unknown> {
+    const reserved = this.replay.prefix === '' && RESERVED.find((one) => request.name.startsWith(one));
+    if (reserved) {
+      throw new WorkflowError(
+        'WF_INVALID_ARGUMENT',
+        `The name "${request.name}" of a step begins with "${reserved}", as keys of the engine's own do; give it another`,
+      );
+    }
     const { key, promise } = this.replay.ask(request);
     this.on.asked(key);
     return promise;

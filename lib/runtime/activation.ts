@@ -5,7 +5,7 @@ import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import type { Ask } from '../engine/replay.js';
-import { endedOf } from '../engine/transition.js';
+import { endedOf, PREFIXES } from '../engine/transition.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -21,7 +21,6 @@ import { instantRow } from './instants.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
-import { PREFIXES } from './start-code.js';
 import { stepRow } from './step-row.js';
 
 const FIRST_GATHER_MS = 50;
@@ -90,6 +89,15 @@ export class Activation {
   /** Commits made under the present fence. */
   get turn(): number {
     return this.#flush.turn;
+  }
+
+  /**
+   * Whether the parked code can go on from this load: it belongs to that very execution and attempt, and what comes after
+   * `run` has not been begun by another process. Its `run` would take in answers that came after its end.
+   */
+  fits({ header: { execution, attempt }, rows }: Loaded): boolean {
+    const same = this.header.execution === execution && this.header.attempt === attempt;
+    return same && (this.#code.ended !== undefined || !rows.some(({ key }) => key === FAILURE_KEY));
   }
 
   /** Takes in a later load of the same run: the parked code goes on from there. */
@@ -196,7 +204,8 @@ export class Activation {
     let executed = 0;
     await turn();
     if (!(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
-    if (this.#flush.loaded.header.cancelling && this.#code.phase === 'run') {
+    // one that has failed before is undone to the end, and nothing comes after that
+    if (this.#flush.loaded.header.cancelling && this.#code.phase !== 'rollback') {
       const next = this.#ending.cancelled();
       if (next) return this.#end(options, next);
     }

@@ -87,16 +87,16 @@ export class RunDeliveries {
     }
   }
 
-  /** The parked code when it belongs to this very execution and attempt; otherwise a new replay. Null: the lease is lost. */
+  /** The parked code when it can go on; otherwise a new replay. Null: the lease is lost. */
   async #resume(
     definition: WorkflowDefinition,
     loaded: Loaded,
     parked: Activation | undefined,
     lease: Lease,
   ): Promise<Activation | null> {
-    const { runId, execution, attempt } = loaded.header;
+    const { runId } = loaded.header;
     if (!parked) return this.factory.make(definition, loaded);
-    if (parked.header.execution === execution && parked.header.attempt === attempt) {
+    if (parked.fits(loaded)) {
       parked.refresh(loaded);
       return parked;
     }

@@ -45,6 +45,7 @@ export class RunEnding {
       phase: this.code.phase,
       rollbacks: this.code.rollbacks,
       ended: this.code.ended,
+      cancelling: this.#header.cancelling,
       now: this.flush.time(),
       random: Math.random(),
     };

@@ -5,13 +5,13 @@ import { ChildFailedError, StepFailedError } from '../engine/errors.js';
 import { decodeFailure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
 import { Replay, type Ask, type Exit, type Outcome } from '../engine/replay.js';
-import type { Ended, Phase } from '../engine/transition.js';
+import { PREFIXES, type Ended, type Phase } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
 import type { Clock, Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
 import type { RuntimeConfig } from './config.js';
-import { PREFIXES, startCode } from './start-code.js';
+import { startCode } from './start-code.js';
 
 export interface CodeDependencies {
   readonly codec: Codec;
@@ -85,7 +85,9 @@ export class RunningCode {
         steps: config.steps,
         callTimeoutMs: config.calls.timeoutMs,
         onRollback:
-          phase === 'run' ? (rollback) => this.onRollback(this.#rollbacks.push(rollback)) : undefined,
+          phase === 'run'
+            ? (rollback) => replay === this.#replay && this.onRollback(this.#rollbacks.push(rollback))
+            : undefined,
         isLive: () => this.#live && !this.journal.hasUnseen(prefix),
         lastEntryAt: () => this.#lastEntryAt,
         asked: (key) => {
@@ -101,6 +103,8 @@ export class RunningCode {
     // recalled after a crash, or come to by replay, it is not known yet whether it is the first time
     this.#live ||= this.#ended === undefined;
     this.#ended = ended;
+    // a branch that `run` left behind may have registered more since: what is undone, under which keys, is decided
+    this.#rollbacks = this.#rollbacks.slice(0, ended.rollbacks);
     this.#begin(phase);
   }
 

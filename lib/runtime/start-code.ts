@@ -9,13 +9,6 @@ import { toFailure } from '../engine/failure.js';
 import type { Ended, Phase } from '../engine/transition.js';
 import { ActivationSession, type SessionDependencies } from './activation-session.js';
 
-/** Each phase has a key space of its own. */
-export const PREFIXES: Readonly<Record<Phase, string>> = {
-  run: '',
-  rollback: 'rollback/',
-  'on-failure': 'onFailure/',
-};
-
 /** What a phase after `run` starts from. */
 export interface AfterRun {
   readonly ended: Ended;

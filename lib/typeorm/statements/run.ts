@@ -68,7 +68,7 @@ order by s.position nulls last, s.asked_at, s.key`,
  * it comes back as `moved`, and the caller asks again.
  *
  * One with compensations is marked instead, its open steps go, and its advance task is due with a new fence: it ends when
- * they are done. How many it has is read from the locked header: a commit that this has waited for may have registered the
+ * they are done. A compensation that waits or executes under a task of its own stays: the run had failed before. How many it has is read from the locked header: a commit that this has waited for may have registered the
  * first. Headers are locked after the tasks, as `commit` writes them.
  */
 export const CANCEL = (t: Tables, target: string, having = ''): string => `
@@ -88,7 +88,8 @@ chosen as materialized (
   having bool_or(l.step_key = '')${having}
 ),
 gone as (
-  delete from ${t.task} k using chosen x where k.execution = x.execution and (not x.undoes or k.step_key <> '')
+  delete from ${t.task} k using chosen x
+  where k.execution = x.execution and (not x.undoes or (k.step_key <> '' and not starts_with(k.step_key, 'rollback/')))
   returning ${FLOW_COLUMNS}
 ),
 undoing as (
