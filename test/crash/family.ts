@@ -18,7 +18,7 @@ export interface FamilyOrder {
   readonly transport: 'in-process' | 'http';
   /** file to which each executed step appends a line */
   readonly file: string;
-  readonly parts: readonly Part[];
+  readonly parts: Part[];
   /** run ids of those that are cancelled from outside */
   readonly doomed: readonly string[];
   readonly cancelFrom: number;

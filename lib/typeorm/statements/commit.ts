@@ -15,6 +15,8 @@ const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
  * them; a suspended task is suspended again.
  * A run that goes on as a new execution takes its inbox along, of which this snapshot shows nothing that came since the load:
  * when `wanted` has grown it is left due instead, to be asked again.
+ * Kept events that it was given stay with it as messages of kind `taken`, under the id that a copy for the new execution would
+ * have: so no copy is made, and a loop does not get the same event in each round.
  * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
  * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
@@ -89,11 +91,20 @@ messages as (
   using unnest($27::bigint[], $28::uuid[]) as n(task_id, id), owned o
   where m.id = n.id and o.task_id = n.task_id
 ),
+taken as materialized (
+  select o.execution, g.event_id
+  from owned o cross join lateral (
+    select s.event_id from ${t.step} s where s.execution = o.execution and s.event_id is not null
+    union select n.event_id from unnest($9::bigint[], $22::uuid[]) as n(task_id, event_id) where n.task_id = o.task_id and n.event_id is not null
+    union select m.event_id from ${t.message} m where m.execution = o.execution and m.kind = 'taken'
+  ) g
+  where o.next = 'continued'
+),
 inbox as (
   delete from ${t.message} m
   using owned o
-  where m.execution = o.execution and o.next in ${ENDS}
-    and m.id <> all($28::uuid[]) and not (o.next = 'continued' and m.kind = 'event')
+  where m.execution = o.execution and o.next in ${ENDS} and m.id <> all($28::uuid[])
+    and not (o.next = 'continued' and m.kind = 'event' and (m.execution, m.event_id) not in (select execution, event_id from taken))
 ),
 runs as (
   update ${t.run} r
@@ -122,6 +133,14 @@ carried as (
   update ${t.message} m set execution = n.successor
   from successions n
   where m.execution = n.execution and m.kind = 'event' and m.id <> all($28::uuid[])
+    and (m.execution, m.event_id) not in (select execution, event_id from taken)
+),
+spared as (
+  insert into ${t.message} (id, execution, kind, event, event_id, data, created_at)
+  select md5(x.event_id::text || n.successor)::uuid, n.successor, 'taken', '', x.event_id, '', c.now
+  from successions n join taken x using (execution) join ${t.message} e on e.id = x.event_id and e.execution is null, clock c
+  where e.expires_at > c.now
+  on conflict (id) do nothing
 ),
 advances as (
   insert into ${t.task} as k (execution, workflow, kind, due_at, priority, flow_key)

@@ -41,5 +41,5 @@ select 'message', l.request,
        json_build_object('id', m.id, 'kind', m.kind, 'key', m.key, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
        m.data, ${NO_STEP}
 from leased l join ${t.message} m on m.execution = l.execution
-where l.kind = 'advance'`,
+where l.kind = 'advance' and m.kind <> 'taken'`,
 };

@@ -78,8 +78,10 @@ const ended = async (): Promise<boolean> =>
   (await query(`select 1 from workflow_run where run_id = '${PARENT}' and status <> 'active'`)).length > 0;
 
 // each time some others, again and again: those that were not there yet, or had a parent in the way
-for (let from = order.cancelFrom % doomed.length; !(await ended()); from = (from + 20) % doomed.length) {
+let from = order.cancelFrom;
+while (!(await ended())) {
   await client.cancel(doomed.slice(from, from + 20));
+  from = from + 20 < doomed.length ? from + 20 : 0;
   await pause(20);
 }
 
