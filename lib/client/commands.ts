@@ -125,7 +125,7 @@ export class WorkflowCommands extends RunEffects {
     payload: unknown,
     options: TriggerOptions = {},
   ): Promise<{ runId: string }> {
-    const runId = options.runId ?? uuidOf(`trigger ${key}`);
+    const runId = checkOptions(options).runId ?? uuidOf(`trigger ${key}`);
     const row = this.#row(workflow, payload, { ...options, runId }, uuidOf(`trigger-id ${key}`));
     return { runId: this.#same(row, await this.intake.trigger(row)).header.runId };
   }
@@ -135,8 +135,9 @@ export class WorkflowCommands extends RunEffects {
     { idempotencyKey, execution, key, depth }: Invoker,
     workflow: unknown,
     payload: unknown,
-    { onParentCancel = 'cancel', ...options }: InvokeOptions = {},
+    given: InvokeOptions = {},
   ): Promise<string> {
+    const { onParentCancel = 'cancel', ...options } = checkOptions(given);
     if (onParentCancel !== 'cancel' && onParentCancel !== 'abandon') {
       throw new WorkflowError(
         'WF_INVALID_ARGUMENT',
@@ -184,6 +185,7 @@ export class WorkflowCommands extends RunEffects {
     options: TriggerOptions,
     triggerId: string,
   ): Omit<TriggerRow, 'owner'> {
+    checkOptions(options);
     const definition = this.registry.resolve(workflow);
     const { name, version, timeoutMs } = definition;
     const runId = options.runId === undefined ? randomUUID() : checkName(options.runId, 'The run id');
@@ -221,6 +223,13 @@ export class WorkflowCommands extends RunEffects {
       throw new WorkflowError('WF_RUN_EXISTS', `Run ${row.runId} exists, with another payload`);
     return triggered;
   }
+}
+
+/** Text in their place would be no option at all, and nobody would notice. */
+function checkOptions<O>(options: O): O {
+  if (typeof options === 'object' && options !== null) return options;
+  const shown = options === null ? 'null' : `a ${typeof options}`;
+  throw new WorkflowError('WF_INVALID_ARGUMENT', `The options of a run are ${shown}; they are an object`);
 }
 
 function dueOf({ delay, notBefore }: TriggerOptions): TriggerRow['due'] {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { derivedRandom } from '../../lib/engine/random.js';
 import { bundle, Child } from '../support/child.js';
 import { createFolder, createPostgres, type TestDatabase } from '../support/databases.js';
-import { PARENT, type FamilyOrder, type FamilyReport, type Got, type Part } from './family.js';
+import { LAST, PARENT, type FamilyOrder, type FamilyReport, type Got, type Part } from './family.js';
 
 vi.setConfig({ testTimeout: 180_000 });
 
@@ -63,12 +63,14 @@ describe('children that complete, fail and are cancelled, with kills', () => {
     const random = (below: number): number =>
       Math.floor(derivedRandom(`${seed} ${one.name} ${one.transport}`, drawn++) * below);
     const parts = Array.from({ length: one.children }, (_, n): Part => {
+      if (n === 0) return { n, how: 'waits' };
       const draw = random(20);
       return { n, how: draw < 8 ? 'completes' : draw < 13 ? 'fails' : draw < 18 ? 'waits' : 'nests' };
     });
     // whoever would wait for ever, and some of the others, who may be faster
     const doomed = parts
       .filter(({ how }) => how === 'waits' || how === 'nests' || random(4) === 0)
+      .slice(1)
       .map(({ n }) => `part ${n}`);
     const { report, lines, deaths } = await live(one, { parts, doomed }, random).catch((error: unknown) => {
       throw new Error(`with WORKFLOW_TEST_SEED=${seed}`, { cause: error });
@@ -156,15 +158,15 @@ async function live(
     await Promise.all(Array.from({ length: processes }, (_, at) => start(at)));
     while (deaths < kills) {
       // not to be right: to be killed at another moment each time
-      const ended = await Promise.race([finished.then(() => true), pause(100 + random(900), false)]);
-      if (ended) break;
+      await pause(100 + random(900));
       const at = random(processes);
       const [victim] = workers.splice(at, 1, undefined as never);
       await victim!.kill();
       deaths++;
       const started = start(at);
-      if (processes === 1) await started;
+      if (processes === 1 || deaths === kills) await started;
     }
+    for (const worker of workers) worker.process.send(LAST);
     const report = await Promise.race([finished, pause(LIMIT_MS, null, { ref: false })]);
     if (report === null) throw new Error(`The parent did not end: ${await standing(database)}`);
     return { report, lines: readFileSync(file, 'utf8').trimEnd().split('\n'), deaths };

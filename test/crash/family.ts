@@ -1,6 +1,8 @@
 import type { WorkflowDatabase } from '../../lib/workflow.options.js';
 
 export const PARENT = 'the parent';
+/** Is cancelled when its id is sent: until then the parent has one to wait for. */
+export const LAST = 'part 0';
 
 export interface Part {
   readonly n: number;

@@ -130,7 +130,11 @@ describe.each(DATABASES)('going on as new, on $name', ({ name, create }) => {
     it('leaves its children to themselves; each execution has its own', async () => {
       const run = await start('children');
       expect(await run.result({ timeout: '10s' })).toBe(2);
-      const parts = async () => (await client.list({ label: run.runId, workflow: WaitingPart })).runs;
+      const parts = async () =>
+        (await client.list({ label: run.runId, workflow: WaitingPart })).runs as {
+          runId: string;
+          payload: number;
+        }[];
       expect((await parts()).map(({ payload }) => payload).toSorted((a, b) => a - b)).toEqual([0, 1]);
       for (const { runId } of await parts()) {
         await until(async () => (await client.getWaiters(`go ${runId}`)).length === 1);

@@ -19,7 +19,8 @@ import { PARENT, type FamilyOrder, type FamilyReport, type Got, type Part } from
 
 // A process that serves a parent and its children, cancels some of these from outside, and is killed at any moment.
 const order = JSON.parse(process.argv[2]!) as FamilyOrder;
-const { doomed } = order;
+const doomed = [...order.doomed];
+process.on('message', (runId: string) => void doomed.push(runId));
 
 @Workflow({ name: 'part', retries: 0 })
 class PartWorkflow {
