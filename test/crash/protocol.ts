@@ -2,8 +2,8 @@ import type { ProbePoint } from '../../lib/ports/probe.js';
 import type { WorkflowDatabase } from '../../lib/workflow.options.js';
 
 /** Which way a run goes: `all` of it to a result, to a failure at its end, or nothing but the wait for a kept event, a child,
- * polls, or a failure after which it undoes two things. `part` is that child. */
-export type Variant = 'all' | 'fails' | 'waits' | 'invokes' | 'part' | 'polls' | 'undoes';
+ * polls, a failure after which it undoes two things, or a new execution, which is `part` as that child is. */
+export type Variant = 'all' | 'fails' | 'waits' | 'invokes' | 'part' | 'polls' | 'undoes' | 'continues';
 
 /** What a worker process is told to do. */
 export interface Order {

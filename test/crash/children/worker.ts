@@ -103,7 +103,9 @@ function all(name: string): Type<WorkflowHandler<any, any>> {
         const [beside] = await Promise.all([ctx.poll('beside', look, times), steps.left(0)]);
         return steps.last(alone.value! + beside.value!);
       }
-      const two = await steps.two(await steps.one(0));
+      const one = await steps.one(0);
+      if (variant === 'continues') return ctx.continueAsNew({ variant: 'part' });
+      const two = await steps.two(one);
       if (variant === 'undoes') {
         ctx.onRollback('one', () => executed());
         ctx.onRollback('two', () => executed());
@@ -180,7 +182,7 @@ class AppModule {}
 
 async function snapshot(source: DataSource): Promise<Snapshot> {
   const [runs, steps, tasks, messages] = (await Promise.all([
-    source.query('select id, run_id, status from workflow_run'),
+    source.query('select id, run_id, status from workflow_run order by id'),
     source.query('select execution, key, state, position, attempts from workflow_step'),
     source.query('select execution, step_key, lost from workflow_task'),
     source.query('select execution from workflow_message where execution is not null'),
