@@ -112,6 +112,7 @@ describe('ChildFailedError', () => {
     expect(error.message).toContain('failed at step "Card.charge" after 2 attempts with CardDeclined');
     expect(error.is(CardDeclined)).toBe(true);
     expect(error.is(StepFailedError)).toBe(true);
+    expect(error.failure).toMatchObject({ name: 'CardDeclined', message: 'no funds' });
     expect(error.is(RangeError)).toBe(false);
   });
 

@@ -77,10 +77,13 @@ export class StepFailedError extends WorkflowError {
 }
 
 /**
- * A child run that was invoked has failed, or was cancelled. `failure` is what it ended with; `is` also knows the error of the
- * child's step that made it fail.
+ * A child run that was invoked has failed, or was cancelled. `failure` is what it ended with; where a step of the child made it
+ * fail, what that step threw, and `is` knows both.
  */
 export class ChildFailedError extends StepFailedError {
+  /** what the child ended with, or what its step threw that made it end so */
+  override readonly failure: FailureSummary;
+
   constructor(
     step: string,
     /** of the child */
@@ -88,6 +91,7 @@ export class ChildFailedError extends StepFailedError {
     failure: Failure,
   ) {
     super(step, 1, failure);
+    this.failure = summaryOf((failure.step && failure.cause) ?? failure);
     this.message = `Child run ${runId} of step "${step}" ${this.cancelled ? 'was cancelled' : `failed ${where(failure)}`}`;
     this.stack = `${this.name}: ${this.message}`;
   }

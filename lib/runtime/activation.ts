@@ -1,11 +1,11 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
-import { NonDeterminismError } from '../engine/errors.js';
+import { NonDeterminismError, NonRetryableError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
-import type { Ask } from '../engine/replay.js';
-import { endedOf, PREFIXES } from '../engine/transition.js';
+import type { Ask, Outcome } from '../engine/replay.js';
+import { endedOf, PREFIXES, workerLost } from '../engine/transition.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -202,6 +202,8 @@ export class Activation {
   /** Goes on until the run waits, ends, or the budget is used up. */
   async advance(options: AdvanceOptions): Promise<ActivationEnd> {
     let executed = 0;
+    // what undoes a run, or handles its failure, has no limit but this: the step that keeps killing its processes is given up
+    const deadly = this.#code.ended !== undefined && this.#flush.loaded.lost >= this.on.config.maxLosses;
     await turn();
     if (!(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
     // one that has failed before is undone to the end, and nothing comes after that
@@ -245,7 +247,8 @@ export class Activation {
       if (executed >= (this.#paced ? 1 : options.budget) || options.adopted()) return this.#handOver(options);
       if (!(await this.#flushed(options))) return { next: 'lost' };
       executed++;
-      const end = await this.#execute(plan.ask, plan.attempt, options);
+      const givenUp = deadly && executed === 1;
+      const end = await this.#execute(plan.ask, plan.attempt, options, givenUp);
       if (end) return end;
     }
   }
@@ -279,11 +282,18 @@ export class Activation {
     return rows !== null;
   }
 
-  async #execute(ask: Ask, attempt: number, options: AdvanceOptions): Promise<ActivationEnd | undefined> {
+  async #execute(
+    ask: Ask,
+    attempt: number,
+    options: AdvanceOptions,
+    givenUp: boolean,
+  ): Promise<ActivationEnd | undefined> {
     const { steps, codec, probe } = this.on;
     const startedAt = this.time();
     const before = this.journal.get(ask.key) ?? pendingRow(ask, startedAt);
-    const outcome = await steps.run(this.#code.session, ask, attempt, this.header, options.lease);
+    const outcome = givenUp
+      ? lostOutcome(ask.key, this.#flush.loaded.lost)
+      : await steps.run(this.#code.session, ask, attempt, this.header, options.lease);
     if (outcome === 'abandoned') return { next: 'lost' };
     if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
     const { row, retryAt } = stepRow({
@@ -400,3 +410,8 @@ export class Activation {
     if (this.#state === 'closed') this.#state = 'dead';
   }
 }
+
+const lostOutcome = (key: string, lost: number): Outcome => ({
+  ok: false,
+  error: new NonRetryableError(workerLost(`Step "${key}"`, lost).message),
+});

@@ -67,6 +67,19 @@ describe('a step that kills its process', () => {
     expect(executions('onFailure/Steps.compensate')).toBe(1);
   });
 
+  it('takes five of them also when it undoes something: it is given up, and the others are undone', async () => {
+    for (let loss = 1; loss <= 5; loss++) {
+      expect(await start({ deadly: true, ...(loss === 1 && begin(-1)) }).ended).toBe('SIGKILL');
+    }
+    const last = start({ deadly: true, finish: ['r'] });
+    const { outcomes } = await last.message<Finished>(({ at }) => at === 'finished');
+    await last.ended;
+    expect(outcomes).toEqual([{ runId: 'r', failed: expect.stringContaining('to be undone') }]);
+    expect(executions('rollback/deadly')).toBe(5);
+    expect(executions('rollback/first')).toBe(1);
+    expect(executions('onFailure/Steps.compensate')).toBe(1);
+  });
+
   it('is given all its chances again once the run has made progress', async () => {
     const losses = async (count: number, order: Partial<Order>): Promise<void> => {
       for (let loss = 1; loss <= count; loss++) {

@@ -135,6 +135,11 @@ function deadly(name: string): Type<WorkflowHandler<any, any>> {
     constructor(readonly steps: Steps) {}
 
     async run(_ctx: WorkflowContext<{ times: number }>): Promise<string> {
+      if (_ctx.payload.times < 0) {
+        _ctx.onRollback('first', () => executed());
+        _ctx.onRollback('deadly', () => this.steps.deadly());
+        throw new NonRetryableError('to be undone');
+      }
       for (let i = 0; i < _ctx.payload.times; i++) {
         await this.steps.prepare();
         await this.steps.deadly();
