@@ -258,6 +258,23 @@ describe.each(DATABASES)('ctx.call on $name', ({ create }) => {
       expect(held.most).toBe(2);
     });
 
+    it('stands in the line of its flow-control key, whatever run it belongs to', async () => {
+      const held = new Held();
+      const { url } = await serveHttp(held.take);
+      const call = { url, flowControl: { key: `one at a time ${transport}`, parallelism: 1 } };
+      const runs = await Promise.all(
+        [2, 1].map((n) => client.trigger(Caller, { calls: Array(n).fill(call) })),
+      );
+      for (let seen = 1; seen <= 3; seen++) {
+        await until(() => held.seen === seen, `call ${seen}`);
+        const info = await client.flowControl.info(call.flowControl.key);
+        expect(info).toMatchObject({ running: 1, parallelism: 1 });
+        held.answer();
+      }
+      expect((await Promise.all(runs.map((run) => run.result()))).flat()).toHaveLength(3);
+      expect(held.most).toBe(1);
+    });
+
     it('of a cancelled run is aborted', async () => {
       const held = new Held();
       const { url } = await serveHttp(held.take);
