@@ -115,24 +115,12 @@ export class ActivationSession implements RunSession {
   }
 
   onRollback(rollback: Rollback): void {
-    const { onRollback, header } = this.on;
-    if (!onRollback) {
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `ctx.onRollback("${rollback.name}") of run ${header.runId} is called after the run has failed; call it in run`,
-      );
-    }
-    onRollback(rollback);
+    this.#inRun(`ctx.onRollback("${rollback.name}")`)(rollback);
   }
 
   continueAsNew(payload: unknown): Promise<never> {
-    const { codec, onRollback, header } = this.on;
-    if (!onRollback) {
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `ctx.continueAsNew() of run ${header.runId} is called after the run has failed; call it in run`,
-      );
-    }
+    const { codec, header } = this.on;
+    this.#inRun('ctx.continueAsNew()');
     return this.replay.leave({
       to: 'continued',
       payload: codec.encode(payload, `payload of run ${header.runId}`),
@@ -167,6 +155,16 @@ export class ActivationSession implements RunSession {
   }
   notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
     return this.on.effects.notify(key, event, data, options);
+  }
+
+  /** What takes compensations while `run` runs. @throws WorkflowError WF_INVALID_ARGUMENT after that */
+  #inRun(call: string): NonNullable<SessionDependencies['onRollback']> {
+    const { onRollback, header } = this.on;
+    if (onRollback) return onRollback;
+    throw new WorkflowError(
+      'WF_INVALID_ARGUMENT',
+      `${call} of run ${header.runId} is called after the run has failed; call it in run`,
+    );
   }
 
   /** Seed and counter of the next derived value: of `run`, or of the attempt of a step that asks. */

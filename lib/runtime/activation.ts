@@ -1,11 +1,11 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
-import { NonDeterminismError, NonRetryableError } from '../engine/errors.js';
+import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
-import type { Ask, Outcome } from '../engine/replay.js';
-import { endedOf, PREFIXES, workerLost } from '../engine/transition.js';
+import type { Ask } from '../engine/replay.js';
+import { endedOf, PREFIXES } from '../engine/transition.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -18,6 +18,7 @@ import type {
 } from './activation.types.js';
 import { startChildren } from './child-starts.js';
 import { instantRow } from './instants.js';
+import { lostTooOften } from './not-executed.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
@@ -147,7 +148,7 @@ export class Activation {
     const { phase, ended } = this.#code;
     if (phase !== 'run') return true;
     if (ended) {
-      if (!(await this.#code.recall(ended.rollbacks, LATE_ASK_MS))) return false;
+      if (!(await this.#registers(ended.rollbacks))) return false;
       this.#code.startAfterRun('rollback', ended);
       return true;
     }
@@ -157,21 +158,19 @@ export class Activation {
     while (
       this.#takeArrivals(this.#code.open().filter(({ key }) => this.journal.get(key)?.state === 'answered'))
     );
-    return this.#code.recall(rollbacks, LATE_ASK_MS);
+    return this.#registers(rollbacks);
+  }
+
+  #registers(rollbacks: number): Promise<boolean> {
+    return this.#code.deliverUntil(() => this.#code.rollbacks >= rollbacks, LATE_ASK_MS);
   }
 
   /** Only replays, until the code asks for this key: code that awaits I/O of its own does so only after a while. */
   async replayUntil(key: string): Promise<ReturnType<Activation['find']>> {
-    const { clock } = this.on;
-    const until = clock.elapsed() + LATE_ASK_MS;
     this.discard();
     await turn();
-    for (;;) {
-      await this.#code.deliverAll();
-      const found = this.find(key);
-      const left = until - clock.elapsed();
-      if (found || left <= 0 || !(await this.#code.activity(left))) return found;
-    }
+    await this.#code.deliverUntil(() => this.find(key) !== undefined, LATE_ASK_MS);
+    return this.find(key);
   }
 
   /** What the code asks for at this moment, and whether it has ended: replays of one journal stand alike. */
@@ -292,7 +291,7 @@ export class Activation {
     const startedAt = this.time();
     const before = this.journal.get(ask.key) ?? pendingRow(ask, startedAt);
     const outcome = givenUp
-      ? lostOutcome(ask.key, this.#flush.loaded.lost)
+      ? lostTooOften(`Step "${ask.key}"`, this.#flush.loaded.lost)
       : await steps.run(this.#code.session, ask, attempt, this.header, options.lease);
     if (outcome === 'abandoned') return { next: 'lost' };
     if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
@@ -410,8 +409,3 @@ export class Activation {
     if (this.#state === 'closed') this.#state = 'dead';
   }
 }
-
-const lostOutcome = (key: string, lost: number): Outcome => ({
-  ok: false,
-  error: new NonRetryableError(workerLost(`Step "${key}"`, lost).message),
-});

@@ -1,13 +1,13 @@
 import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { withIdempotencyKey, type CallRequest } from '../engine/call.js';
-import { NonRetryableError } from '../engine/errors.js';
 import { FAILURE_KEY, type JournalRow } from '../engine/journal.js';
 import type { Outcome } from '../engine/replay.js';
-import { PREFIXES, workerLost } from '../engine/transition.js';
-import { CallPerformer, Clock, Codec, Probe, RunStore, type Loaded, type Task } from '../ports/index.js';
+import { PREFIXES } from '../engine/transition.js';
+import { CallPerformer, Clock, Codec, Probe, type Loaded, type Task } from '../ports/index.js';
 import { CallTasks } from './call-tasks.js';
 import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
+import { lostTooOften, runFailedBefore } from './not-executed.js';
 import { Signals } from './signals.js';
 import { answerStep } from './step-answer.js';
 import { stepRow } from './step-row.js';
@@ -29,7 +29,6 @@ export class ExternalCalls extends CallTasks {
   #over = false;
 
   constructor(
-    private readonly store: RunStore,
     private readonly writer: JournalWriter,
     private readonly performer: CallPerformer,
     private readonly steps: StepRunner,
@@ -46,14 +45,14 @@ export class ExternalCalls extends CallTasks {
     return this.config.calls.concurrency;
   }
 
-  async execute(task: Task): Promise<void> {
+  async execute(task: Task): Promise<number | null> {
     try {
-      if (!(await this.#make(task))) await this.#giveBack(task, 0);
+      return (await this.#make(task)) ? null : 0;
     } catch (error) {
       this.#logger.warn(
         `The call "${task.step}" of run ${task.runId} is made again: ${(error as Error).message}`,
       );
-      await this.#giveBack(task, AGAIN_MS);
+      return AGAIN_MS;
     }
   }
 
@@ -114,24 +113,14 @@ export class ExternalCalls extends CallTasks {
       stopWatching();
     }
   }
-
-  /** Does nothing under another fence; the task of a run that has ended goes with it. */
-  async #giveBack({ taskId, fence }: Task, delayMs: number): Promise<void> {
-    try {
-      await this.store.release([{ taskId, fence }], delayMs);
-      this.signals.noteDue(delayMs);
-    } catch {
-      // the heartbeat gives back what nobody here knows
-    }
-  }
 }
 
 /** Why a call is not made any more: its process was lost too often, or the run has failed and handles its failure. */
 function refusal({ key }: JournalRow, { rows, lost }: Loaded, maxLosses: number): Outcome | undefined {
   const failed = rows.some((row) => row.key === FAILURE_KEY);
   if (failed && !key.startsWith(PREFIXES['on-failure'])) {
-    return { ok: false, error: new NonRetryableError('The run failed before this step was executed') };
+    return runFailedBefore();
   }
   if (lost < maxLosses) return undefined;
-  return { ok: false, error: new NonRetryableError(workerLost(`Call "${key}"`, lost).message) };
+  return lostTooOften(`Call "${key}"`, lost);
 }

@@ -108,12 +108,12 @@ export class RunningCode {
     this.#begin(phase);
   }
 
-  /** Gives the code its answers until it has registered so many compensations. False: it does not. */
-  async recall(rollbacks: number, patienceMs: number): Promise<boolean> {
+  /** Gives the code its answers until it has come so far; what awaits I/O of its own does so only after a while. False: it does not. */
+  async deliverUntil(reached: () => boolean, patienceMs: number): Promise<boolean> {
     const until = this.on.clock.elapsed() + patienceMs;
     for (;;) {
       await this.deliverAll();
-      if (this.#rollbacks.length >= rollbacks) return true;
+      if (reached()) return true;
       const left = until - this.on.clock.elapsed();
       if (left <= 0 || !(await this.activity(left))) return false;
     }

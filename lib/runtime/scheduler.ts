@@ -256,7 +256,9 @@ export class WorkflowScheduler {
 
   async #call(task: Task): Promise<void> {
     if (this.#stopped) return this.#release(task, 0);
-    await this.calls!.execute(task);
+    const againMs = await this.calls!.execute(task);
+    // does nothing under another fence; the task of a run that has ended goes with it
+    if (againMs !== null) await this.#release(task, againMs);
   }
 
   /** Delivers a task until its run waits, ends, or goes on elsewhere. */

@@ -1,8 +1,6 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { NonRetryableError } from '../engine/errors.js';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import { pendingRow } from '../engine/plan.js';
-import { workerLost } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
 import {
   Clock,
@@ -20,6 +18,7 @@ import { ActivationFactory } from './activation-factory.js';
 import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
+import { lostTooOften, runFailedBefore } from './not-executed.js';
 import { Signals } from './signals.js';
 import { answerStep } from './step-answer.js';
 import { stepRow } from './step-row.js';
@@ -70,10 +69,7 @@ export class StepDeliveries {
     const started = this.clock.sqlElapsed();
     const outcome =
       loaded.lost >= this.config.maxLosses
-        ? {
-            ok: false as const,
-            error: new NonRetryableError(workerLost(`Step "${key}"`, loaded.lost).message),
-          }
+        ? lostTooOften(`Step "${key}"`, loaded.lost)
         : await this.steps.run(found.session, found.ask, attempt, header, lease);
     if (outcome === 'abandoned') return { next: 'stale' };
     if (this.probe) await this.probe.at('step-executed', { runId, step: key });
@@ -102,9 +98,7 @@ export class StepDeliveries {
   async #abandon(lease: Lease, loaded: Loaded, key: string): Promise<DeliveryReply> {
     const before = loaded.rows.find((row) => row.key === key);
     if (!before) return { next: 'stale' };
-    const failure = encodeFailure(
-      toFailure(new NonRetryableError('The run failed before this step was executed')),
-    );
+    const failure = encodeFailure(toFailure(runFailedBefore().error));
     const row = { ...before, answer: { ok: false as const, failure }, finishedAt: loaded.now };
     const { execution } = loaded.header;
     const result = await this.writer.answer({ ...lease, execution, row, retryAt: null });
