@@ -17,5 +17,5 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   const url = given ?? cluster!.url;
   project.provide('workflowTestPgUrl', url);
   process.env.WORKFLOW_TEST_PG_URL = url;
-  return cluster && (() => cluster.stop());
+  return cluster && (() => cluster.dispose());
 }

