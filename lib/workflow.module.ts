@@ -39,6 +39,7 @@ import {
 } from './http/index.js';
 import {
   CallPerformer,
+  Chance,
   Clock,
   Codec,
   RunEffects,
@@ -70,6 +71,7 @@ import { RunDeliveries } from './runtime/run-deliveries.js';
 import { Signals } from './runtime/signals.js';
 import { StepDeliveries } from './runtime/step-deliveries.js';
 import { StepRunner } from './runtime/step-runner.js';
+import { SystemChance } from './runtime/system-chance.js';
 import { SystemClock } from './runtime/system-clock.js';
 import { Database } from './typeorm/database.js';
 import { PgSignalChannel } from './typeorm/pg-signal-channel.js';
@@ -119,6 +121,7 @@ const PROVIDERS: Provider[] = [
     inject: [{ token: CLOCK_OVERRIDE, optional: true }],
     useFactory: (clock = new SystemClock()) => clock,
   },
+  { provide: Chance, useClass: SystemChance },
   {
     provide: Codec,
     inject: [RuntimeConfig],

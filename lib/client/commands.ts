@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import {
@@ -18,6 +18,7 @@ import type { Instant } from '../engine/replay.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import {
+  Chance,
   Codec,
   RunEffects,
   RunIntake,
@@ -43,6 +44,7 @@ export class WorkflowCommands extends RunEffects {
     @Inject(RunIntake) private readonly intake: RunIntake,
     @Inject(Codec) private readonly codec: Codec,
     @Inject(WebhookUrls) private readonly urls: WebhookUrls,
+    @Inject(Chance) private readonly chance: Chance,
   ) {
     super();
   }
@@ -52,7 +54,7 @@ export class WorkflowCommands extends RunEffects {
     payload: unknown,
     options: TriggerOptions & { manager?: EntityManager } = {},
   ): Promise<Triggered> {
-    const row = this.#row(workflow, payload, options, randomUUID());
+    const row = this.#row(workflow, payload, options, this.chance.uuid());
     if (options.manager) return (await this.#all([row], options.manager))[0]!;
     return this.#same(row, await this.intake.trigger(row));
   }
@@ -62,7 +64,7 @@ export class WorkflowCommands extends RunEffects {
     items: readonly ({ payload?: unknown } & TriggerOptions)[],
     manager?: EntityManager,
   ): Promise<Triggered[]> {
-    const rows = items.map((item) => this.#row(workflow, item.payload, item, randomUUID()));
+    const rows = items.map((item) => this.#row(workflow, item.payload, item, this.chance.uuid()));
     const byRun = new Map(rows.map((row) => [row.runId, row]));
     for (const { runId, payload } of rows) {
       if (byRun.get(runId)!.payload !== payload)
@@ -188,7 +190,7 @@ export class WorkflowCommands extends RunEffects {
     checkOptions(options);
     const definition = this.registry.resolve(workflow);
     const { name, version, timeoutMs } = definition;
-    const runId = options.runId === undefined ? randomUUID() : checkName(options.runId, 'The run id');
+    const runId = options.runId === undefined ? this.chance.uuid() : checkName(options.runId, 'The run id');
     const given = options.labels ?? [];
     if (!Array.isArray(given)) throw new WorkflowError('WF_INVALID_ARGUMENT', '`labels` is not an array');
     const labels = given.map((label) => checkName(label, 'A label'));

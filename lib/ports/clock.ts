@@ -13,4 +13,10 @@ export abstract class Clock {
   }
   /** Calls back after `ms` of the time of this process; returns a function that calls it off. Does not keep the process alive. */
   abstract after(ms: number, callback: () => void): () => void;
+  /** Resolves after `ms` of the time of this process. What waits so has work to finish: a real clock keeps the process alive for it. */
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(ms, resolve);
+    });
+  }
 }

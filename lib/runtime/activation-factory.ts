@@ -1,5 +1,5 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { Clock, Codec, Probe, RunEffects, RunStore, type Loaded } from '../ports/index.js';
+import { Chance, Clock, Codec, Probe, RunEffects, RunStore, type Loaded } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import { Activation } from './activation.js';
 import type { ActivationDependencies } from './activation.types.js';
@@ -19,6 +19,7 @@ export class ActivationFactory {
     codec: Codec,
     effects: RunEffects,
     clock: Clock,
+    chance: Chance,
     store: RunStore,
     signals: Signals,
     @Inject(RuntimeConfig) config: RuntimeConfig,
@@ -31,7 +32,17 @@ export class ActivationFactory {
         () => {},
       );
     };
-    this.#dependencies = { writer, steps, codec, effects, clock, config, probe: probe ?? null, onLateAsk };
+    this.#dependencies = {
+      writer,
+      steps,
+      codec,
+      effects,
+      clock,
+      chance,
+      config,
+      probe: probe ?? null,
+      onLateAsk,
+    };
   }
 
   async make(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {

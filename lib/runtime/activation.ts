@@ -70,7 +70,7 @@ export class Activation {
       () => this.#asked(),
       (count) => this.#flush.registered(count),
     );
-    this.#ending = new RunEnding(on.codec, on.config, definition, this.#code, this.#flush, {
+    this.#ending = new RunEnding(on, definition, this.#code, this.#flush, {
       position: () => this.position,
       put: (row) => this.#put(row),
     });
@@ -303,7 +303,7 @@ export class Activation {
       codec,
       startedAt,
       now: this.time(),
-      random: Math.random(),
+      random: this.on.chance.fraction(),
     });
     if (retryAt !== null) {
       this.#put({ ...row, wakeAt: retryAt });

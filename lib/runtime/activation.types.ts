@@ -1,5 +1,5 @@
 import type { Ask, Exit, Outcome } from '../engine/replay.js';
-import type { AdvanceCommit, Clock, Codec, Lease, Probe, RunEffects } from '../ports/index.js';
+import type { AdvanceCommit, Chance, Clock, Codec, Lease, Probe, RunEffects } from '../ports/index.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
 import type { StepRunner } from './step-runner.js';
@@ -10,6 +10,7 @@ export interface ActivationDependencies {
   readonly codec: Codec;
   readonly effects: RunEffects;
   readonly clock: Clock;
+  readonly chance: Chance;
   readonly config: RuntimeConfig;
   readonly probe: Probe | null;
   /** the code asked for something after the activation had ended */

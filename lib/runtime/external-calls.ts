@@ -3,7 +3,7 @@ import { withIdempotencyKey, type CallRequest } from '../engine/call.js';
 import { FAILURE_KEY, type JournalRow } from '../engine/journal.js';
 import type { Outcome } from '../engine/replay.js';
 import { PREFIXES } from '../engine/transition.js';
-import { CallPerformer, Clock, Codec, Probe, type Loaded, type Task } from '../ports/index.js';
+import { CallPerformer, Chance, Clock, Codec, Probe, type Loaded, type Task } from '../ports/index.js';
 import { CallTasks } from './call-tasks.js';
 import { RuntimeConfig } from './config.js';
 import { JournalWriter } from './journal-writer.js';
@@ -35,6 +35,7 @@ export class ExternalCalls extends CallTasks {
     private readonly signals: Signals,
     private readonly codec: Codec,
     private readonly clock: Clock,
+    private readonly chance: Chance,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Optional() private readonly probe?: Probe,
   ) {
@@ -85,7 +86,7 @@ export class ExternalCalls extends CallTasks {
       codec: this.codec,
       now,
       startedAt: loaded.now,
-      random: Math.random(),
+      random: this.chance.fraction(),
     });
     if (probe) await probe.at('answer-sent', detail);
     const { execution } = loaded.header;

@@ -1,7 +1,7 @@
 import { Injectable, Optional } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { WorkflowError } from '../errors/index.js';
-import { Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import { Clock, Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
 import { Aftermath } from './aftermath.js';
 import { Capacity } from './capacity.js';
 import { JournalWriter } from './journal-writer.js';
@@ -24,6 +24,7 @@ export class TaskIntake extends RunIntake {
     private readonly leases: Leases,
     private readonly steps: StepRunner,
     private readonly aftermath: Aftermath,
+    private readonly clock: Clock,
     @Optional() private readonly probe?: Probe,
   ) {
     super();
@@ -90,12 +91,11 @@ export class TaskIntake extends RunIntake {
     if (!manager) return work();
     const runner = manager.queryRunner;
     let left = WATCH_LIMIT_MS / WATCH_MS;
-    const timer = setInterval(() => {
-      if (runner?.isTransactionActive && --left > 0) return;
-      clearInterval(timer);
-      work();
-    }, WATCH_MS);
-    timer.unref();
+    const look = (): void => {
+      if (runner?.isTransactionActive && --left > 0) this.clock.after(WATCH_MS, look);
+      else work();
+    };
+    this.clock.after(WATCH_MS, look);
   }
 
   announceDue(): void {

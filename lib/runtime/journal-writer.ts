@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import {
+  Clock,
   RunStore,
   type AdvanceCommit,
   type CommitResult,
@@ -25,11 +26,14 @@ export class JournalWriter {
 
   #givenUp = false;
 
-  constructor(private readonly store: RunStore) {
+  constructor(
+    private readonly store: RunStore,
+    private readonly clock: Clock,
+  ) {
     const common = {
       fault: (error: unknown) => store.fault(error),
       maxBytes: MAX_BYTES,
-      pause,
+      pause: (ms: number) => clock.pause(ms),
       onTransient: (error: unknown, tries: number) => this.#report(error, tries),
     };
     this.#triggers = new Lane({
@@ -74,7 +78,7 @@ export class JournalWriter {
       } catch (error) {
         if (this.#givenUp || !AGAIN.includes(this.store.fault(error))) throw error;
         this.#report(error, tries);
-        await pause(backoffMs(tries));
+        await this.clock.pause(backoffMs(tries));
       }
     }
   }
@@ -94,8 +98,6 @@ export class JournalWriter {
 }
 
 const AGAIN: readonly StoreFault[] = ['transient', 'blocked'];
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const sizeOfAnswer = (answer: StepCommit['row']['answer']): number =>
   answer === null ? 0 : answer.ok ? answer.value.length : answer.failure.length;

@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
-import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { Clock, RunStore, type Lease } from '../ports/index.js';
+import { Chance, Clock, RunStore, type Lease } from '../ports/index.js';
 import { RuntimeConfig } from './config.js';
 import { StepRunner } from './step-runner.js';
 
@@ -19,7 +18,7 @@ const DOUBT = 0.7;
  */
 @Injectable()
 export class Leases {
-  readonly worker = randomUUID();
+  readonly worker: string;
   readonly #logger = new Logger('Workflow');
   /** leased to this worker, and known here */
   readonly #owned = new Map<string, Held>();
@@ -44,7 +43,10 @@ export class Leases {
     private readonly clock: Clock,
     private readonly steps: StepRunner,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
-  ) {}
+    chance: Chance,
+  ) {
+    this.worker = chance.uuid();
+  }
 
   /** Registers before anything is owned. */
   async start(): Promise<void> {

@@ -13,10 +13,9 @@ import {
   type Transition,
 } from '../engine/transition.js';
 import type { WorkflowError } from '../errors/index.js';
-import type { Codec, RunHeader } from '../ports/index.js';
+import type { RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
-import type { Next } from './activation.types.js';
-import type { RuntimeConfig } from './config.js';
+import type { ActivationDependencies, Next } from './activation.types.js';
 import type { RunFlush } from './run-flush.js';
 import type { RunningCode } from './running-code.js';
 
@@ -25,8 +24,7 @@ export class RunEnding {
   readonly #logger = new Logger('Workflow');
 
   constructor(
-    private readonly codec: Codec,
-    private readonly config: RuntimeConfig,
+    private readonly on: Pick<ActivationDependencies, 'codec' | 'config' | 'chance'>,
     private readonly definition: WorkflowDefinition,
     private readonly code: RunningCode,
     private readonly flush: RunFlush,
@@ -47,7 +45,7 @@ export class RunEnding {
       ended: this.code.ended,
       cancelling: this.#header.cancelling,
       now: this.flush.time(),
-      random: Math.random(),
+      random: this.on.chance.fraction(),
     };
   }
 
@@ -78,7 +76,7 @@ export class RunEnding {
         try {
           return {
             to: 'completed',
-            result: this.codec.encode(transition.value, `result of run ${runId}`),
+            result: this.on.codec.encode(transition.value, `result of run ${runId}`),
           };
         } catch (error) {
           return this.#follow(afterFailure(toFailure(error), this.#runState()));
@@ -114,7 +112,7 @@ export class RunEnding {
     if (this.code.ended) return undefined;
     const { runId, deadlineAt } = this.#header;
     const { lost, gather } = this.flush.loaded;
-    const { maxSteps, maxLosses } = this.config;
+    const { maxSteps, maxLosses } = this.on.config;
     const position = this.journal.position();
     return limitReached({
       runId,

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { scheduledRunId, scheduleLabel } from '../engine/schedule.js';
-import { Codec, type ScheduleRecord, type TriggerRow } from '../ports/index.js';
+import { Chance, Codec, type ScheduleRecord, type TriggerRow } from '../ports/index.js';
 import { computedPayload, runLimits, WorkflowRegistry } from '../registry/index.js';
 
 /** The runs of schedules, as they are inserted. */
@@ -10,6 +9,7 @@ export class ScheduledRuns {
   constructor(
     private readonly registry: WorkflowRegistry,
     private readonly codec: Codec,
+    private readonly chance: Chance,
   ) {}
 
   /** @throws WorkflowError WF_NOT_SERIALIZABLE, WF_TOO_LARGE, WF_INVALID_SCHEDULE, or what the payload function throws */
@@ -19,7 +19,7 @@ export class ScheduledRuns {
     const runId = scheduledRunId(schedule.id, at);
     const payload = schedule.payload ?? this.#computed(schedule.id, at);
     return {
-      triggerId: randomUUID(),
+      triggerId: this.chance.uuid(),
       runId,
       workflow: name,
       version,

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { SignalChannel, type Signal } from '../ports/index.js';
+import { Clock, SignalChannel, type Signal } from '../ports/index.js';
 import { RuntimeConfig } from './config.js';
 
 /** Tells this process at once, and the others at most once in `announceMs`: NOTIFY takes a database-wide lock at commit. */
@@ -11,12 +11,13 @@ export class Signals {
     schedules: new Set(),
   };
   readonly #outgoing = new Set<Signal>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: (() => void) | undefined;
   #stop: (() => Promise<void>) | undefined;
   #sending: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly channel: SignalChannel,
+    private readonly clock: Clock,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
   ) {}
 
@@ -26,7 +27,7 @@ export class Signals {
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
+    this.#timer?.();
     this.#timer = undefined;
     this.#send();
     await this.#sending;
@@ -69,10 +70,10 @@ export class Signals {
   /** This process knows already, or does it itself; only the others are told. */
   announceElsewhere(signal: Signal): void {
     this.#outgoing.add(signal);
-    this.#timer ??= setTimeout(() => {
+    this.#timer ??= this.clock.after(this.config.announceMs, () => {
       this.#timer = undefined;
       this.#send();
-    }, this.config.announceMs).unref();
+    });
   }
 
   #announce(signal: Signal): void {

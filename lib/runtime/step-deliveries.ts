@@ -3,6 +3,7 @@ import { encodeFailure, toFailure } from '../engine/failure.js';
 import { pendingRow } from '../engine/plan.js';
 import { WorkflowError } from '../errors/index.js';
 import {
+  Chance,
   Clock,
   Codec,
   Probe,
@@ -39,6 +40,7 @@ export class StepDeliveries {
     private readonly signals: Signals,
     private readonly codec: Codec,
     private readonly clock: Clock,
+    private readonly chance: Chance,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Optional() private readonly probe?: Probe,
   ) {}
@@ -82,7 +84,7 @@ export class StepDeliveries {
       codec: this.codec,
       startedAt: loaded.now,
       now,
-      random: Math.random(),
+      random: this.chance.fraction(),
     });
     if (this.probe) await this.probe.at('answer-sent', { runId, step: key });
     const answer = { ...lease, execution: header.execution, row, retryAt };

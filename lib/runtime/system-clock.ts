@@ -17,4 +17,8 @@ export class SystemClock extends Clock {
     timer.unref();
     return () => clearTimeout(timer);
   }
+
+  override pause(ms: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, ms));
+  }
 }

@@ -37,4 +37,8 @@ export class BenchClock extends Clock {
     timer.unref();
     return () => clearTimeout(timer);
   }
+
+  override pause(ms: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, ms));
+  }
 }

@@ -2,7 +2,6 @@ import type { JournalRow } from '../../../lib/engine/journal.js';
 import type {
   AdvanceCommit,
   CommitResult,
-  Lease,
   Loaded,
   LoadRequest,
   StepCommit,
