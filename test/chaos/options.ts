@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { FIRE, type FireKind } from './fire.js';
 
 export interface ChaosOptions {
   /** of fire; after that what is left is given time to end */
@@ -8,6 +9,8 @@ export interface ChaosOptions {
   readonly workers: number;
   readonly seed: number;
   readonly transport: 'http' | 'in-process';
+  /** what is done */
+  readonly fire: readonly FireKind[];
   readonly json: boolean;
   /** of an empty database; undefined: a cluster of its own, which is restarted too */
   readonly database?: string;
@@ -22,6 +25,7 @@ Workers on one PostgreSQL are killed, paused and cut off while they run workflow
   --workers N       processes (3)
   --seed N          of what is done to whom, and of the runs (random; it is printed)
   --transport KIND  http or in-process (http)
+  --fire KINDS      what is done: kill,cut,restart,pause (all of them), or none
   --database URL    of an empty database; without it a PostgreSQL of its own is started, and restarted under fire
   --json            the last line of stdout is one object, all else goes to stderr
   --help            this text
@@ -35,6 +39,15 @@ function count(name: string, text: string): number {
   return value;
 }
 
+function fireOf(text: string): FireKind[] {
+  if (text === 'none') return [];
+  return text.split(',').map((name) => {
+    const kind = FIRE.find((known) => known === name);
+    if (!kind) throw new Error(`--fire knows ${FIRE.join(', ')} and none, got "${name}"`);
+    return kind;
+  });
+}
+
 /** `help`: only the text is wanted. */
 export function readOptions(args: readonly string[]): ChaosOptions | 'help' {
   const { values } = parseArgs({
@@ -45,6 +58,7 @@ export function readOptions(args: readonly string[]): ChaosOptions | 'help' {
       workers: { type: 'string', default: '3' },
       seed: { type: 'string' },
       transport: { type: 'string', default: 'http' },
+      fire: { type: 'string', default: FIRE.join(',') },
       database: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -61,6 +75,7 @@ export function readOptions(args: readonly string[]): ChaosOptions | 'help' {
     workers: count('workers', values.workers),
     seed: values.seed === undefined ? 1 + Math.floor(Math.random() * 1e9) : count('seed', values.seed),
     transport,
+    fire: fireOf(values.fire),
     json: values.json,
     ...(values.database !== undefined && { database: values.database }),
   };
