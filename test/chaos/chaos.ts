@@ -19,8 +19,8 @@ import { LEASE_TIMEOUT_MS } from './settings.js';
 import { Siege } from './siege.js';
 
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url));
-/** After the fire: as long as runs end, they are given time; after so long without any they are given up. */
-const PATIENCE_MS = 45_000;
+/** After the fire: as long as anything goes on there is time; after so long without they are given up. A stuck run is tried every 30 s. */
+const PATIENCE_MS = 60_000;
 
 /** One whole run: database, fleet, fire, peace, judgement. */
 export async function chaos(options: ChaosOptions, say: (line: string) => void): Promise<Report> {
@@ -74,18 +74,18 @@ export async function chaos(options: ChaosOptions, say: (line: string) => void):
   }
 }
 
-/** Resolves when no run is active any more, or when none has ended for a while. */
+/** Resolves when no run is active any more, or when nothing has been journaled, answered or ended for a while. */
 async function ended(console: Console, say: (line: string) => void): Promise<void> {
-  let [fewest, since] = [Infinity, Date.now()];
+  let [last, since] = ['', Date.now()];
   for (;;) {
-    const [row] = await console.rows<{ n: number }>(
-      `select count(*)::int as n from workflow_run where status = 'active'`,
+    const [row] = await console.rows<{ active: number; last: string }>(
+      `select (select count(*)::int from workflow_run where status = 'active') as active,
+         (select coalesce(max(id), 0)::text from chaos.history where what <> 'given back') as last`,
     );
-    const { n } = row!;
-    if (n === 0) return;
-    if (n < fewest) [fewest, since] = [n, Date.now()];
-    if (Date.now() - since > PATIENCE_MS) return say(`${n} runs do not end`);
-    await pause(200);
+    if (row!.active === 0) return;
+    if (row!.last !== last) [last, since] = [row!.last, Date.now()];
+    if (Date.now() - since > PATIENCE_MS) return say(`${row!.active} runs do not end`);
+    await pause(500);
   }
 }
 
