@@ -30,6 +30,7 @@ import { DeclaredSchedules } from './runtime/declared-schedules.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
 import { ScheduleRunner } from './runtime/schedules.js';
 import { Signals } from './runtime/signals.js';
+import { Takeovers } from './runtime/takeovers.js';
 import { within } from './runtime/within.js';
 import { Database } from './typeorm/database.js';
 import type { WorkflowModuleOptions } from './workflow.options.js';
@@ -60,6 +61,7 @@ export class WorkflowLifecycle
     private readonly scheduler: WorkflowScheduler,
     private readonly declared: DeclaredSchedules,
     private readonly schedules: ScheduleRunner,
+    private readonly takeovers: Takeovers,
     private readonly executor: DeliveryExecutor,
     private readonly local: LocalDeliveries,
     private readonly leases: Leases,
@@ -88,6 +90,7 @@ export class WorkflowLifecycle
     this.#stopped = true;
     this.#callOff();
     void this.schedules.stop();
+    this.takeovers.stop();
     this.scheduler.stop();
   }
 
@@ -124,6 +127,7 @@ export class WorkflowLifecycle
     if (this.#stopped) return;
     this.scheduler.start(transport);
     this.schedules.start();
+    this.takeovers.start();
   }
 
   #startInProcess(): void {

@@ -72,6 +72,7 @@ import { Signals } from './runtime/signals.js';
 import { StepDeliveries } from './runtime/step-deliveries.js';
 import { StepRunner } from './runtime/step-runner.js';
 import { SystemChance } from './runtime/system-chance.js';
+import { Takeovers } from './runtime/takeovers.js';
 import { SystemClock } from './runtime/system-clock.js';
 import { Database } from './typeorm/database.js';
 import { PgSignalChannel } from './typeorm/pg-signal-channel.js';
@@ -171,6 +172,7 @@ const PROVIDERS: Provider[] = [
   LocalDeliveries,
   RemoteDeliveries,
   WorkflowScheduler,
+  Takeovers,
   DeclaredSchedules,
   ScheduledRuns,
   ScheduleRunner,

@@ -352,9 +352,10 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       workflow_claim: 60,
       workflow_beat: 20,
       workflow_sweep: 20,
-      // every 30 s a look for schedules takes the place of one
-      workflow_expire: 18,
+      // every 30 s a look for schedules takes the place of one, and one for versions that nobody serves
+      workflow_expire: 16,
       workflow_due_schedules: 2,
+      workflow_unserved_queues: 2,
     });
   });
 });

@@ -149,6 +149,12 @@ export abstract class WorkflowContext<P = unknown> implements RunInfo {
   /** Ends this run as cancelled; never returns. */
   abstract cancel(): Promise<never>;
 
+  /**
+   * For code that changes under runs in flight: true where this run may go the new way, false where it has gone the old way
+   * before. The same in each replay: a run that comes here for the first time with this code is marked in its journal.
+   * `if (ctx.patched('ask-twice')) await this.askTwice(); else await this.ask();` See docs/changing-workflows.md.
+   */
+  abstract patched(id: string): boolean;
   /** Time of the last journal entry the code has seen: the same in every replay. */
   abstract now(): Date;
   /** Deterministic: from the run and a counter. In [0, 1). */

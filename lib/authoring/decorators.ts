@@ -4,6 +4,7 @@ import { parseDuration, type Duration } from '../engine/duration.js';
 import { checkFlowControl, type KeyedFlowControl } from '../engine/flow-control.js';
 import { resolveRetry, type RetryOptions } from '../engine/retry.js';
 import { checkSingleton, type KeyedSingleton } from '../engine/singleton.js';
+import { checkVersion } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
 import { FailureContext, type StepOptions } from './context.js';
 import { checkName } from './event.js';
@@ -13,7 +14,16 @@ import type { Stored, WorkflowHandler } from './types.js';
 export interface WorkflowOptions extends RetryOptions {
   /** unique in the application; runs refer to it */
   name: string;
+  /**
+   * Runs stay on the version they were triggered with for as long as a process serves it; several classes of one name may stand
+   * side by side. New runs by name get the newest (none, '1', '2', '10'). @default none
+   */
   version?: string;
+  /**
+   * Older versions (`null`: runs without one) whose runs go on in this class once no process serves theirs any more. Say so only
+   * if this code can replay their journals: see `ctx.patched`. @default none; such runs are held as stuck
+   */
+  takesOver?: readonly (string | null)[];
   /** defaults of the steps that `run` calls */
   stepDefaults?: StepOptions;
   /** limit of the whole run, from trigger (or `continueAsNew`) to end; looked at between steps @default none */
@@ -45,7 +55,7 @@ export function Workflow(
   options: WorkflowOptions,
 ): <C extends Type<WorkflowHandler<any, any>>>(target: C) => void {
   checkName(options?.name, 'The name of @Workflow');
-  if (options.version !== undefined) checkName(options.version, `The version of @Workflow "${options.name}"`);
+  checkVersions(options);
   checkStep(options.stepDefaults ?? {}, `the steps of @Workflow "${options.name}"`);
   checkStep(options, `@Workflow "${options.name}"`);
   if (options.singleton !== undefined) checkSingleton(options.singleton);
@@ -141,6 +151,16 @@ export function OnFailure(): <F extends (ctx: FailureContext<any>) => Promise<vo
 /** Name of the method marked @OnFailure, also an inherited one. */
 export const onFailureMethodOf = (proto: object): string | undefined =>
   Reflect.getMetadata(ON_FAILURE, proto);
+
+function checkVersions({ name, version, takesOver = [] }: WorkflowOptions): void {
+  const of = `of @Workflow "${name}"`;
+  if (!Array.isArray(takesOver))
+    throw new WorkflowError('WF_INVALID_ARGUMENT', `\`takesOver\` ${of} is not an array`);
+  for (const one of [...takesOver, ...(version === undefined ? [] : [version])])
+    if (one !== null) checkVersion(checkName(one, `A version ${of}`), name);
+  if (takesOver.includes(version ?? null))
+    throw new WorkflowError('WF_INVALID_ARGUMENT', `The version ${of} takes itself over`);
+}
 
 function checkStep(options: Omit<StepOptions, 'name'>, of: string): void {
   resolveRetry(options);

@@ -192,6 +192,10 @@ export class DurableContext<P> extends WorkflowContext<P> {
     return this.session.continueAsNew(payload);
   }
 
+  patched(id: string): boolean {
+    refuseInStep(`ctx.patched("${id}")`);
+    return this.session.patched(checkName(id, 'The id of ctx.patched'));
+  }
   now(): Date {
     return this.session.now();
   }

@@ -33,6 +33,7 @@ export interface RunSession {
   flow(own: KeyedFlowControl | undefined, of: string, args: readonly unknown[]): { flow?: ResolvedFlow };
   onRollback(rollback: Rollback): void;
   continueAsNew(payload: unknown): Promise<never>;
+  patched(id: string): boolean;
   digest(args: readonly unknown[]): string | null;
   now(): Date;
   random(): number;

@@ -15,6 +15,7 @@ import { parseDuration } from '../engine/duration.js';
 import { resolvePriority } from '../engine/priority.js';
 import { derivedUuid } from '../engine/random.js';
 import type { Instant } from '../engine/replay.js';
+import { versionName } from '../engine/version.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import {
@@ -28,7 +29,7 @@ import {
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
-import { runLimits, WorkflowRegistry } from '../registry/index.js';
+import { runLimits, WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
 import { orderedUuid } from './ordered-uuid.js';
 
 const MAX_LABELS = 64;
@@ -120,6 +121,25 @@ export class WorkflowCommands extends RunEffects {
     );
   }
 
+  /**
+   * Lets runs that are stuck be tried at once, in another version if one is given.
+   * @throws WorkflowError WF_RUN_NOT_FOUND, WF_UNKNOWN_WORKFLOW for a version that this process does not have; nothing is changed then
+   */
+  async resume(runIds: readonly string[], version?: string | null): Promise<string[]> {
+    for (const runId of version === undefined ? [] : runIds) {
+      const run = await this.store.find(runId);
+      if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId}`);
+      if (this.registry.get(run.workflow, version ?? null)) continue;
+      throw new WorkflowError(
+        'WF_UNKNOWN_WORKFLOW',
+        `Run ${runId} cannot go on as ${versionName(run.workflow, version ?? null)}, which is not known here`,
+      );
+    }
+    const resumed = await this.intake.repeat(() => this.store.resume(runIds, version));
+    if (resumed.length > 0) this.intake.announceDue();
+    return resumed.map(({ runId }) => runId);
+  }
+
   /** `ctx.trigger`: without a run id the run gets one that comes from the step, so that a repeated step starts nothing new. */
   async trigger(
     key: string,
@@ -171,9 +191,14 @@ export class WorkflowCommands extends RunEffects {
   }
 
   /** `ctx.createWebhook`. The token is no function of the run: who knows a run knows no URL of it. */
-  newWebhook(workflow: string, name: string, methods: readonly string[]): Instant {
+  newWebhook(
+    workflow: Pick<WorkflowDefinition, 'name' | 'version'>,
+    name: string,
+    methods: readonly string[],
+  ): Instant {
     const id = randomBytes(WEBHOOK_TOKEN_BYTES).toString('base64url');
-    const verify = verifierFor(this.registry.resolve(workflow).verifiers, name) !== undefined;
+    const definition = this.registry.get(workflow.name, workflow.version);
+    const verify = definition !== undefined && verifierFor(definition.verifiers, name) !== undefined;
     return {
       value: { url: this.urls.urlOf(id), id },
       event: webhookEvent(id),

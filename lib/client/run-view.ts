@@ -51,7 +51,7 @@ export function toEntry(row: JournalRow, codec: Codec): JournalEntry {
   const timedOut =
     (row.kind === 'wait' && row.state === 'journaled' && row.eventId === null) ||
     (row.kind === 'poll' && answer?.ok === true && answer.value === NO_VALUE);
-  const hasResult = answer?.ok === true && row.kind !== 'sleep' && !timedOut;
+  const hasResult = answer?.ok === true && row.kind !== 'sleep' && row.kind !== 'patch' && !timedOut;
   return {
     key: row.key,
     kind: row.kind,

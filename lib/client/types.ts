@@ -38,7 +38,7 @@ export type Run<P = unknown, R = unknown> = {
   | {
       /** `pending`: not started; `running`: a process works on it; `waiting`: for time, an event or a retry */
       status: 'pending' | 'running' | 'waiting';
-      /** why the run cannot go on until other code is deployed */
+      /** why the run cannot go on until somebody acts: its code does not fit its journal, or no process serves its version */
       stuck?: string;
       /** it was cancelled, and what it did is being undone */
       cancelling?: true;
@@ -78,6 +78,8 @@ export interface RunQuery {
 }
 
 export interface ListQuery extends RunQuery {
+  /** only runs that cannot go on until somebody acts: see `stuck` of a run */
+  stuck?: true;
   /** runs of one page, 1 to 1000 @default 50 */
   limit?: number;
   /** `cursor` of the page before */

@@ -37,11 +37,10 @@ export class WorkflowWebhooks extends WebhookIntake {
   }
 
   async verify(hook: LiveWebhook, sender: WebhookSender): Promise<WebhookVerdict> {
-    const definition = this.registry.get(hook.workflow);
-    const served = definition !== undefined && definition.version === hook.version;
-    const method = served ? verifierFor(definition.verifiers, hook.name) : undefined;
+    const definition = this.registry.get(hook.workflow, hook.version);
+    const method = definition && verifierFor(definition.verifiers, hook.name);
     // a check that came with a later deployment than the webhook is asked as well
-    if (!served || method === undefined) return hook.verify ? 'elsewhere' : 'genuine';
+    if (definition === undefined || method === undefined) return hook.verify ? 'elsewhere' : 'genuine';
     const { name, runId, workflow } = hook;
     const request: WebhookRequest = { ...sender, name, runId, workflow };
     try {

@@ -110,7 +110,11 @@ export class WorkflowClient {
     }
     if (cursor !== undefined && !/^\d{1,18}$/.test(cursor))
       throw new WorkflowError('WF_INVALID_ARGUMENT', 'The cursor is not one that list() gave');
-    const records = await this.store.list(filterOf(query), limit + 1, cursor ?? null);
+    const records = await this.store.list(
+      { ...filterOf(query), ...(query.stuck && { stuck: true as const }) },
+      limit + 1,
+      cursor ?? null,
+    );
     const runs = records.slice(0, limit).map((record) => toRun(record, this.codec) as Run);
     return records.length > limit ? { runs, cursor: records[limit - 1]!.execution } : { runs };
   }
@@ -136,6 +140,23 @@ export class WorkflowClient {
       this.intake.settle();
     }
     return { cancelled: ended.map(({ runId }) => runId) };
+  }
+
+  /**
+   * Lets runs that are stuck be tried at once, which happens by itself every 30 s. With a `version` (null: the class without one) a
+   * run goes on in that version of its workflow from now on, stuck or not: the code must be able to replay its journal.
+   * @returns the ids of the runs that were resumed; those that have ended, or (without a version) are not stuck, are left alone
+   * @throws WorkflowError WF_INVALID_ARGUMENT, WF_RUN_NOT_FOUND and WF_UNKNOWN_WORKFLOW (with a version), WF_SIDE_EFFECT_IN_RUN
+   */
+  async resume(
+    runs: string | readonly string[],
+    options: { version?: string | null } = {},
+  ): Promise<{ resumed: string[] }> {
+    refuseInRun('resume');
+    const { version } = options;
+    const runIds = [runs].flat().map((runId) => checkName(runId, 'The run id'));
+    if (version !== undefined && version !== null) checkName(version, 'The version');
+    return { resumed: await this.commands.resume(runIds, version) };
   }
 
   /**

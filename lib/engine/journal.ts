@@ -1,6 +1,21 @@
-/** What a durable call is. `failure` marks the place in a journal at which the run failed and its @OnFailure began. */
+/**
+ * What a durable call is. Two are no calls but marks: `failure`, where the run failed and its @OnFailure began, and `patch`,
+ * where changed code took its new way.
+ */
 export type StepKind =
-  'step' | 'sleep' | 'wait' | 'notify' | 'trigger' | 'call' | 'invoke' | 'webhook' | 'poll' | 'failure';
+  | 'step'
+  | 'sleep'
+  | 'wait'
+  | 'notify'
+  | 'trigger'
+  | 'call'
+  | 'invoke'
+  | 'webhook'
+  | 'poll'
+  | 'failure'
+  | 'patch';
+
+const isMark = ({ kind }: JournalRow): boolean => kind === 'failure' || kind === 'patch';
 
 /** An encoded result, or an encoded {@link Failure}. */
 export type Answer =
@@ -65,7 +80,7 @@ export class Journal {
     for (const row of rows) {
       const known = this.#rows.get(row.key);
       if (known?.state === 'journaled') continue;
-      if (!known && row.kind !== 'failure') this.#unseen.add(row.key);
+      if (!known && !isMark(row)) this.#unseen.add(row.key);
       this.#set(row);
     }
     this.#undelivered.sort((a, b) => a.position! - b.position!);
@@ -133,7 +148,7 @@ export class Journal {
     this.#rows.set(row.key, row);
     if (row.eventId !== null) this.#taken.add(row.eventId);
     if (row.state !== 'journaled') return;
-    this.#undelivered.push(row);
+    if (!isMark(row)) this.#undelivered.push(row);
     this.position = Math.max(this.position, row.position!);
   }
 }

@@ -28,7 +28,11 @@ export abstract class RunEffects {
   /** Starts a child run, whose end answers the step of its parent; gives its run id. */
   abstract invoke(by: Invoker, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string>;
   /** A new webhook, with a token that nobody guesses. @throws WorkflowError WF_NO_PUBLIC_URL */
-  abstract newWebhook(workflow: string, name: string, methods: readonly string[]): Instant;
+  abstract newWebhook(
+    workflow: { readonly name: string; readonly version: string | null },
+    name: string,
+    methods: readonly string[],
+  ): Instant;
 }
 
 /** Where new work and news enter the runtime of this process. */

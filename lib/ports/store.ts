@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import type { ResolvedFlow } from '../engine/flow-control.js';
 import type { InboxMessage, JournalRow } from '../engine/journal.js';
 import type { LiveWebhook } from './webhooks.js';
+import type { Takeover } from '../engine/version.js';
 import type { Singleton } from '../engine/singleton.js';
 
 /** The header of a run, as an activation needs it. `execution` is the bigint id, decimal digits. Times are ms. */
@@ -226,6 +227,8 @@ export interface RunFilter {
   readonly label?: string;
   readonly createdAfter?: Date;
   readonly createdBefore?: Date;
+  /** only those that cannot go on until somebody acts */
+  readonly stuck?: true;
 }
 
 export interface WaiterRecord {
@@ -301,14 +304,16 @@ export abstract class RunStore {
   abstract pauseFlow(key: string, paused: boolean): Promise<void>;
   /** One key, or (null) the keys after another, in their order. */
   abstract flows(key: string | null, after: string | null, limit: number): Promise<FlowRecord[]>;
-  /** Gives leases back with fence + 1: what still writes under them is shut out. Due again in `delayMs`. */
-  abstract release(leases: readonly Lease[], delayMs: number): Promise<void>;
+  /** Gives leases back with fence + 1: what still writes under them is shut out. Due again in `delayMs`. `stuck`: why nothing could
+   * be done, and nothing can until somebody acts; shown until the task gets on. */
+  abstract release(leases: readonly Lease[], delayMs: number, stuck?: string): Promise<void>;
   /** Moves a lease to another worker without a new fence: the endpoint that executes it goes on alone. */
   abstract adopt(lease: Lease, worker: string): Promise<boolean>;
   /** An activation asked for a step after it was closed: due now, with a longer gather. */
   abstract reactivate(execution: string, late: boolean): Promise<void>;
 
-  abstract register(worker: string, host: string, pid: number): Promise<void>;
+  /** `serves`: the queues from which it claims. Again for one that is registered: it lives, and serves these. */
+  abstract register(worker: string, host: string, pid: number, serves: readonly string[]): Promise<void>;
   /** Says that the worker lives; not alive when it was presumed dead and its leases were given away. Returns what is leased to it,
    * and which of `held` are still leased under that fence. */
   abstract beat(
@@ -360,6 +365,18 @@ export abstract class RunStore {
    * Returns how many. `trigger` does it for what it inserts, but in a caller's transaction.
    */
   abstract handOver(keys: readonly string[] | null): Promise<number>;
+  /**
+   * Lets stuck runs be tried at once. With a version (null: without one) all of them, stuck or not, and in that version from now
+   * on: leases on their code are taken away. Returns those that were; runs that have ended are left alone.
+   */
+  abstract resume(
+    runIds: readonly string[],
+    version?: string | null,
+  ): Promise<{ execution: string; runId: string }[]>;
+  /** Queues in which tasks wait and that no registered worker serves; none while no worker claims at all. */
+  abstract unserved(): Promise<string[]>;
+  /** Moves runs that wait in these queues to another version, some hundred at most. Returns how many. */
+  abstract takeOver(moves: readonly Takeover[]): Promise<number>;
   abstract find(runId: string): Promise<RunRecord | null>;
   abstract list(filter: RunFilter, limit: number, before: string | null): Promise<RunRecord[]>;
   abstract journal(runId: string): Promise<JournalRow[] | null>;

@@ -16,6 +16,8 @@ export interface ScheduleDefinition extends ScheduleRules {
 export interface WorkflowDefinition {
   readonly name: string;
   readonly version: string | null;
+  /** versions whose runs go on in this one once no process serves theirs */
+  readonly takesOver: readonly (string | null)[];
   readonly type: Type<WorkflowHandler<any, any>>;
   /** of errors of `run` itself */
   readonly retry: RetryOptions;

@@ -48,6 +48,7 @@ export class WorkflowExplorer implements OnModuleInit {
     this.registry.add({
       name: options.name,
       version: options.version ?? null,
+      takesOver: options.takesOver ?? [],
       type,
       retry: {
         ...(retries !== undefined && { retries }),

@@ -17,6 +17,7 @@ import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { resolveFlowControl, type KeyedFlowControl, type ResolvedFlow } from '../engine/flow-control.js';
 import { FAILURE_KEY } from '../engine/journal.js';
+import { PATCH_PREFIX } from '../engine/patch.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
@@ -26,8 +27,9 @@ import type { Codec, RunEffects, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import { idempotencyKey } from './step-runner.js';
 
-/** Their answers would be taken for those of what comes after `run`. */
-const RESERVED = [FAILURE_KEY, PREFIXES.rollback, PREFIXES['on-failure']];
+/** Their answers would be taken for marks, or (asked by `run`) for those of what comes after it. */
+const RESERVED = [PATCH_PREFIX];
+const RESERVED_IN_RUN = [PATCH_PREFIX, FAILURE_KEY, PREFIXES.rollback, PREFIXES['on-failure']];
 
 export interface SessionDependencies {
   readonly definition: WorkflowDefinition;
@@ -42,6 +44,8 @@ export interface SessionDependencies {
   readonly asked: (key: string) => void;
   /** takes what is to be undone when the run fails or is cancelled; undefined where nothing can be registered any more */
   readonly onRollback: ((rollback: Rollback) => void) | undefined;
+  /** whether the code goes its new way, at this call of `ctx.patched` with this key (from 1) */
+  readonly isPatched: (key: string, occurrence: number) => boolean;
   readonly isLive: () => boolean;
   readonly lastEntryAt: () => number;
 }
@@ -54,6 +58,8 @@ export class ActivationSession implements RunSession {
   readonly replay: Replay;
   readonly #seed: string;
   #counter = 0;
+  /** calls of `ctx.patched` so far, by key */
+  readonly #patches = new Map<string, number>();
   /** a replay skips the steps: what they draw must not shift what `run` draws after them */
   readonly #drawn = new WeakMap<StepContext, number>();
 
@@ -73,7 +79,8 @@ export class ActivationSession implements RunSession {
   }
 
   ask(request: Request): Promise<unknown> {
-    const reserved = this.replay.prefix === '' && RESERVED.find((one) => request.name.startsWith(one));
+    const names = this.replay.prefix === '' ? RESERVED_IN_RUN : RESERVED;
+    const reserved = names.find((one) => request.name.startsWith(one));
     if (reserved) {
       throw new WorkflowError(
         'WF_INVALID_ARGUMENT',
@@ -127,6 +134,13 @@ export class ActivationSession implements RunSession {
     });
   }
 
+  patched(id: string): boolean {
+    const key = `${this.replay.prefix}${PATCH_PREFIX}${id}`;
+    const occurrence = (this.#patches.get(key) ?? 0) + 1;
+    this.#patches.set(key, occurrence);
+    return this.on.isPatched(key, occurrence);
+  }
+
   now(): Date {
     return new Date(this.on.lastEntryAt());
   }
@@ -151,7 +165,7 @@ export class ActivationSession implements RunSession {
     return this.on.effects.invoke(by, workflow, payload, options);
   }
   newWebhook(name: string, methods: readonly string[]): Instant {
-    return this.on.effects.newWebhook(this.on.definition.name, name, methods);
+    return this.on.effects.newWebhook(this.on.definition, name, methods);
   }
   notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult> {
     return this.on.effects.notify(key, event, data, options);

@@ -4,6 +4,7 @@ import { arrivalsFor } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
+import { patchRow } from '../engine/patch.js';
 import type { Ask } from '../engine/replay.js';
 import { endedOf, PREFIXES } from '../engine/transition.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
@@ -23,11 +24,11 @@ import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
 import { stepRow } from './step-row.js';
+import { STUCK_MS } from './stuck.js';
 
 const FIRST_GATHER_MS = 50;
 /** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
 const LATE_ASK_MS = 2000;
-const STUCK_MS = 30_000;
 
 /**
  * One run's code in this process: replays the journal, executes what is to be executed, and flushes what became of it.
@@ -69,6 +70,7 @@ export class Activation {
       replayed,
       () => this.#asked(),
       (count) => this.#flush.registered(count),
+      (key, occurrence) => this.#put(patchRow(key, occurrence, this.position + 1, this.time())),
     );
     this.#ending = new RunEnding(on, definition, this.#code, this.#flush, {
       position: () => this.position,
@@ -96,8 +98,9 @@ export class Activation {
    * Whether the parked code can go on from this load: it belongs to that very execution and attempt, and what comes after
    * `run` has not been begun by another process. Its `run` would take in answers that came after its end.
    */
-  fits({ header: { execution, attempt }, rows }: Loaded): boolean {
-    const same = this.header.execution === execution && this.header.attempt === attempt;
+  fits({ header: { execution, attempt, version }, rows }: Loaded): boolean {
+    const { header } = this;
+    const same = header.execution === execution && header.attempt === attempt && header.version === version;
     return same && (this.#code.ended !== undefined || !rows.some(({ key }) => key === FAILURE_KEY));
   }
 

@@ -1,4 +1,5 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
+import { versionName } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
 import { Clock, Probe, RunStore, type Delivery, type DeliveryReply, type Loaded } from '../ports/index.js';
 import { WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
@@ -41,12 +42,12 @@ export class DeliveryExecutor {
 
   async execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {
     if (this.#draining) throw new WorkflowError('WF_SHUTTING_DOWN', 'This process is shutting down');
-    const definition = this.registry.get(delivery.workflow);
-    if (!definition || definition.version !== delivery.version) {
-      const version = delivery.version === null ? '' : ` in version ${delivery.version}`;
+    const { workflow, version } = delivery;
+    const definition = this.registry.get(workflow, version);
+    if (!definition) {
       throw new WorkflowError(
         'WF_NOT_SERVED',
-        `Workflow "${delivery.workflow}"${version} is not served here`,
+        `Workflow ${versionName(workflow, version)} is not served here`,
       );
     }
     const id = `${delivery.taskId}/${delivery.fence}`;

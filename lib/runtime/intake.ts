@@ -1,5 +1,6 @@
 import { Injectable, Optional } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { queueOf } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
 import { Clock, Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
 import { Aftermath } from './aftermath.js';
@@ -35,7 +36,8 @@ export class TaskIntake extends RunIntake {
     // with flow control only a claim starts it; one that queues for its singleton key is not due yet
     const own = dueNow && !row.flow && (!row.singleton || row.singleton.policy === 'skip');
     this.capacity.uses(row.priority ?? 0);
-    const owner = own && !this.leases.inDoubt ? this.capacity.reserve(row.workflow) : null;
+    const owner =
+      own && !this.leases.inDoubt ? this.capacity.reserve(queueOf(row.workflow, row.version)) : null;
     let started = false;
     try {
       const triggered = await this.#insert({ ...row, owner });

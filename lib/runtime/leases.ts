@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Chance, Clock, RunStore, type Lease } from '../ports/index.js';
+import { WorkflowRegistry } from '../registry/index.js';
 import { RuntimeConfig } from './config.js';
 import { StepRunner } from './step-runner.js';
 
@@ -34,14 +35,13 @@ export class Leases {
   #beating: Promise<void> = Promise.resolve();
   onFreed: () => void = () => {};
   onOwed: () => void = () => {};
-  /** Other upkeep of this process. True when it has sent something; the expiry then waits for the next round, so that an idle
-   * process sends as many statements with it as without. */
-  insteadOfExpiry: (() => Promise<boolean>) | undefined;
+  readonly #upkeep = new Set<() => Promise<boolean>>();
 
   constructor(
     private readonly store: RunStore,
     private readonly clock: Clock,
     private readonly steps: StepRunner,
+    private readonly registry: WorkflowRegistry,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     chance: Chance,
   ) {
@@ -50,10 +50,16 @@ export class Leases {
 
   /** Registers before anything is owned. */
   async start(): Promise<void> {
-    await this.store.register(this.worker, hostname(), process.pid);
+    await this.register();
     this.#lastBeat = this.#wellSince = this.clock.elapsed();
     this.#running = true;
     this.#schedule();
+  }
+
+  /** Also again: says that this process lives, and what it serves. */
+  register(): Promise<void> {
+    const serves = this.config.worker ? this.registry.queues() : [];
+    return this.store.register(this.worker, hostname(), process.pid, serves);
   }
 
   async stop(): Promise<void> {
@@ -66,6 +72,15 @@ export class Leases {
   /** True while nothing may be started: the others may already have given our tasks away. */
   get inDoubt(): boolean {
     return !this.#running || this.clock.elapsed() - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT;
+  }
+
+  /**
+   * Other upkeep of this process, in the rounds of the sweep. True when it has sent something; the rest then waits for the next
+   * round, so that an idle process sends as many statements with it as without. Returns how to leave it out again.
+   */
+  inRounds(work: () => Promise<boolean>): () => void {
+    this.#upkeep.add(work);
+    return () => this.#upkeep.delete(work);
   }
 
   hold(lease: Lease, execution: string): void {
@@ -103,7 +118,7 @@ export class Leases {
         'This process was presumed dead by the others and starts over; its tasks were given to them.',
       );
       for (const one of held.values()) this.#lose(one);
-      await this.store.register(this.worker, hostname(), process.pid);
+      await this.register();
       this.#wellSince = this.clock.elapsed();
     } else {
       this.#compare(held, leases, valid);
@@ -152,7 +167,7 @@ export class Leases {
       if (this.clock.elapsed() - this.#lastSweep < this.config.leaseTimeoutMs / 4) return;
       this.#lastSweep = this.clock.elapsed();
       await this.sweep();
-      if (await this.insteadOfExpiry?.()) return;
+      for (const work of this.#upkeep) if (await work()) return;
       const { delivered, owed } = await this.store.expire();
       if (delivered) this.onFreed();
       if (owed) this.onOwed();

@@ -4,6 +4,7 @@ import { NO_VALUE } from '../engine/arrivals.js';
 import { ChildFailedError, StepFailedError } from '../engine/errors.js';
 import { decodeFailure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
+import { isPatched } from '../engine/patch.js';
 import { Replay, type Ask, type Exit, type Outcome } from '../engine/replay.js';
 import { PREFIXES, type Ended, type Phase } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
@@ -40,6 +41,7 @@ export class RunningCode {
   /**
    * @param replayed true: what the code does until its first new answer was done before
    * @param onAsk called with each key that the code in force asks for
+   * @param onPatch called where changed code takes its new way for the first time: leaves the mark
    * @param onRollback called with the number of compensations that are registered, when one is
    */
   constructor(
@@ -51,6 +53,7 @@ export class RunningCode {
     replayed: boolean,
     private readonly onAsk: () => void,
     private readonly onRollback: (count: number) => void,
+    private readonly onPatch: (key: string, occurrence: number) => void,
   ) {
     this.#live = !replayed;
     this.#lastEntryAt = header.createdAt;
@@ -72,6 +75,7 @@ export class RunningCode {
     this.#replay = replay;
     replay.onActivity = () => this.#wake();
     const { codec, effects, config } = this.on;
+    const isLive = (): boolean => this.#live && !this.journal.hasUnseen(prefix);
     this.#session = startCode(
       this.handler,
       phase,
@@ -88,7 +92,11 @@ export class RunningCode {
           phase === 'run'
             ? (rollback) => replay === this.#replay && this.onRollback(this.#rollbacks.push(rollback))
             : undefined,
-        isLive: () => this.#live && !this.journal.hasUnseen(prefix),
+        isPatched: (key, occurrence) => {
+          if (isLive() && replay === this.#replay && !this.journal.get(key)) this.onPatch(key, occurrence);
+          return isPatched(this.journal.get(key), occurrence);
+        },
+        isLive,
         lastEntryAt: () => this.#lastEntryAt,
         asked: (key) => {
           this.journal.seen(key);

@@ -23,6 +23,9 @@ const FLOORLESS_EVERY_MS = 1000;
 const FLOOR_SLACK_MS = 5000;
 /** When the lines of flow control are ready and give nothing: others are at them, or serve what waits there. */
 const FIRST_FLOW_PAUSE_MS = 25;
+/** Behind one URL stand instances of several releases: another one may serve what this one did not. It has executed nothing. */
+const MISDIRECTED_TRIES = 8;
+const MISDIRECTED_PAUSE_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 30_000;
 
@@ -75,11 +78,16 @@ export class WorkflowScheduler {
     this.#transport = transport;
     if (!this.#stopped) return;
     this.#stopped = false;
-    this.capacity.open(this.leases.worker, this.config.concurrency, this.registry.names(), (task, loaded) => {
-      // over HTTP the code may run in another process: there the fresh run is read as any other
-      if (this.#transport!.kind === 'in-process') this.executor.prepare(task.taskId, loaded);
-      this.#launch(task);
-    });
+    this.capacity.open(
+      this.leases.worker,
+      this.config.concurrency,
+      this.registry.queues(),
+      (task, loaded) => {
+        // over HTTP the code may run in another process: there the fresh run is read as any other
+        if (this.#transport!.kind === 'in-process') this.executor.prepare(task.taskId, loaded);
+        this.#launch(task);
+      },
+    );
     this.leases.onFreed = () => this.wake();
     this.#unsubscribe = [
       this.signals.on('due', () => this.wake()),
@@ -172,7 +180,7 @@ export class WorkflowScheduler {
   async #claimFlow(limit: number, calls: number): Promise<void> {
     const { tasks, progress } = await this.store.claimFlow(
       this.leases.worker,
-      this.registry.names(),
+      this.registry.queues(),
       limit,
       calls,
     );
@@ -210,7 +218,7 @@ export class WorkflowScheduler {
     if (floorless) this.#floorlessAt = elapsed;
     const { tasks, now, nextDueAt, flowDueAt, priorities } = await this.store.claim(
       this.leases.worker,
-      this.registry.names(),
+      this.registry.queues(),
       limit,
       floorless ? null : this.#floor,
       calls,
@@ -266,6 +274,7 @@ export class WorkflowScheduler {
     const { taskId, fence, runId, workflow, version, step } = task;
     const delivery = { workflow, version, runId, taskId, fence, ...(step !== null && { step }) };
     const detail = { runId, ...(step !== null && { step }) };
+    let misdirected = 0;
     for (let seq = 0; ;) {
       // also a task that a claim brought after the stop: given back at once, it need not wait for the sweep
       if (this.#stopped) return this.#release(task, 0);
@@ -275,9 +284,14 @@ export class WorkflowScheduler {
         reply = await this.#transport!.deliver({ ...delivery, seq });
         if (this.probe) await this.probe.at('reply-received', detail);
       } catch (error) {
+        if (isMisdirected(error) && misdirected < MISDIRECTED_TRIES) {
+          await this.#pause(MISDIRECTED_PAUSE_MS * 2 ** misdirected++);
+          continue;
+        }
         return this.#undelivered(task, error);
       }
       this.#failures = 0;
+      misdirected = 0;
       if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
       if (reply.next === 'done') this.signals.tell('due');
       if (reply.next === 'finished') this.signals.tell('ended');
@@ -332,3 +346,5 @@ export class WorkflowScheduler {
     });
   }
 }
+
+const isMisdirected = (error: unknown): boolean => error instanceof DeliveryError && error.status === 421;

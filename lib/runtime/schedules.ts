@@ -85,9 +85,9 @@ export class ScheduleRunner {
         this.#queued = false;
         this.#sleep(ENDED_PAUSE_MS);
       }),
+      // an idle process sends no statement more for it
+      this.leases.inRounds(() => this.#lookAgain()),
     ];
-    // in the round of the heartbeat, which leaves out something else for it: an idle process sends no statement more
-    this.leases.insteadOfExpiry = () => this.#lookAgain();
     void this.look();
   }
 
@@ -95,7 +95,6 @@ export class ScheduleRunner {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.();
-    this.leases.insteadOfExpiry = undefined;
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     await this.#current;
     await this.#next;

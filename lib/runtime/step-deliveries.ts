@@ -1,4 +1,4 @@
-import { Inject, Injectable, Optional } from '@nestjs/common';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import { pendingRow } from '../engine/plan.js';
 import { WorkflowError } from '../errors/index.js';
@@ -7,6 +7,7 @@ import {
   Clock,
   Codec,
   Probe,
+  RunStore,
   type Delivery,
   type DeliveryReply,
   type Lease,
@@ -22,6 +23,7 @@ import { Leases } from './leases.js';
 import { lostTooOften, runFailedBefore } from './not-executed.js';
 import { Signals } from './signals.js';
 import { answerStep } from './step-answer.js';
+import { STUCK_MS } from './stuck.js';
 import { stepRow } from './step-row.js';
 import { StepRunner } from './step-runner.js';
 
@@ -31,7 +33,10 @@ const NO_ROWS = 2 ** 31 - 1;
 /** Deliveries of step tasks: the code is replayed up to the call, which is then executed and answered. */
 @Injectable()
 export class StepDeliveries {
+  readonly #logger = new Logger('Workflow');
+
   constructor(
+    private readonly store: RunStore,
     private readonly writer: JournalWriter,
     private readonly factory: ActivationFactory,
     private readonly cache: ActivationCache,
@@ -58,12 +63,7 @@ export class StepDeliveries {
     const asked = activation.find(key);
     if (!asked && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
     const found = asked ?? (await this.#askedLate(definition, delivery, key));
-    if (!found) {
-      throw new WorkflowError(
-        'WF_NON_DETERMINISM',
-        `Step "${key}" of run ${runId} is recorded, but the code does not ask for it`,
-      );
-    }
+    if (!found) return this.#stuck(lease, runId, key);
     const { header } = loaded;
     this.leases.executing(lease, header.execution);
     const before = loaded.rows.find((row) => row.key === key) ?? pendingRow(found.ask, loaded.now);
@@ -94,6 +94,17 @@ export class StepDeliveries {
     if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
     this.signals.announceDue();
     return { next: 'done' };
+  }
+
+  /** Kept until fitting code is deployed, or another instance has it; looked at again now and then. */
+  async #stuck(lease: Lease, runId: string, key: string): Promise<DeliveryReply> {
+    const why = new WorkflowError(
+      'WF_NON_DETERMINISM',
+      `Step "${key}" of run ${runId} is recorded, but the code does not ask for it`,
+    );
+    this.#logger.error(why.message);
+    await this.store.release([lease], STUCK_MS, why.message);
+    return { next: 'waiting', dueInMs: STUCK_MS };
   }
 
   /** The run has failed and handles its failure: a step that `run` had asked for is not executed any more. */

@@ -131,7 +131,7 @@ export class WorkflowBench {
   /** As the sweep of another process, for which this one has never been alive. */
   async #loseLeases(): Promise<void> {
     await this.#store.sweep(randomUUID(), NO_TIME_AT_ALL_MS);
-    await this.#store.register(this.#leases.worker, hostname(), process.pid);
+    await this.#leases.register();
   }
 
   /** @returns when the next task, or the time of the next schedule, becomes due */
@@ -145,7 +145,7 @@ export class WorkflowBench {
       this.#inspector.tell();
       const { leased, due, owed, nextAt } = await workloadAt(
         this.#database,
-        this.#registry.names(),
+        this.#registry.queues(),
         this.#clock.now,
       );
       if (owed > 0) this.#aftermath.settle();

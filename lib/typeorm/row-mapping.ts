@@ -1,3 +1,4 @@
+import { versionName } from '../engine/version.js';
 import type { InboxMessage, JournalRow, StepKind } from '../engine/journal.js';
 import type { RunHeader, RunRecord, RunStatus, Task } from '../ports/index.js';
 
@@ -91,6 +92,7 @@ export interface RecordColumns extends HeaderColumns {
   error: string | null;
   finished_at: number | null;
   stuck: string | null;
+  unserved: boolean | null;
 }
 
 export function toRecord(c: RecordColumns): RunRecord {
@@ -100,9 +102,12 @@ export function toRecord(c: RecordColumns): RunRecord {
     result: c.result,
     error: c.error,
     finishedAt: c.finished_at,
-    stuck: c.stuck,
+    stuck: c.stuck ?? (c.unserved ? unserved(c.workflow, c.version) : null),
   };
 }
+
+const unserved = (workflow: string, version: string | null): string =>
+  `No process serves workflow ${versionName(workflow, version)}`;
 
 export interface LoadHead {
   execution: string;

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../engine/journal.js';
+import type { Takeover } from '../engine/version.js';
 import { readWebhookSpec, webhookEvent } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
 import type {
@@ -50,12 +51,13 @@ export class TypeOrmRunStore extends FlowStore {
     return { tasks: toTasks(rows), now, nextDueAt, flowDueAt, priorities: used };
   }
 
-  async release(leases: readonly Lease[], delayMs: number): Promise<void> {
+  async release(leases: readonly Lease[], delayMs: number, stuck: string | null = null): Promise<void> {
     await this.query(sql.release, [
       this.now(),
       leases.map((l) => l.taskId),
       leases.map((l) => l.fence),
       delayMs,
+      stuck,
     ]);
   }
 
@@ -67,8 +69,8 @@ export class TypeOrmRunStore extends FlowStore {
     await this.query(sql.reactivate, [this.now(), execution, late ? 1 : 0]);
   }
 
-  async register(worker: string, host: string, pid: number): Promise<void> {
-    await this.query(sql.register, [worker, host, pid]);
+  async register(worker: string, host: string, pid: number, serves: readonly string[]): Promise<void> {
+    await this.query(sql.register, [worker, host, pid, serves]);
   }
 
   async beat(
@@ -183,14 +185,44 @@ export class TypeOrmRunStore extends FlowStore {
       filter.createdBefore?.getTime() ?? null,
       filter.status ?? null,
     ];
-    const cancelled: { execution: string; runId: string }[] = [];
+    return this.#whereverTheyAre(() => this.query<CancelColumns>(sql.cancelRuns, values, manager));
+  }
+
+  /** Asks again while one of the runs goes on as a new execution, which the snapshot of the question did not show. */
+  async #whereverTheyAre(
+    ask: () => Promise<readonly CancelColumns[]>,
+  ): Promise<{ execution: string; runId: string }[]> {
+    const found: { execution: string; runId: string }[] = [];
     for (let look = 0; look < LOOKS; look++) {
-      const rows = await this.query<CancelColumns>(sql.cancelRuns, values, manager);
-      for (const { execution, run_id: runId, moved } of rows)
-        if (!moved) cancelled.push({ execution, runId });
+      const rows = await ask();
+      for (const { execution, run_id: runId, moved } of rows) if (!moved) found.push({ execution, runId });
       if (!rows.some(({ moved }) => moved)) break;
     }
-    return cancelled;
+    return found;
+  }
+
+  async resume(
+    runIds: readonly string[],
+    version?: string | null,
+  ): Promise<{ execution: string; runId: string }[]> {
+    const values = [this.now(), runIds, version !== undefined, version ?? null];
+    return this.#whereverTheyAre(() => this.query<CancelColumns>(sql.resumeRuns, values));
+  }
+
+  async unserved(): Promise<string[]> {
+    return (await this.query<{ queue: string }>(sql.unservedQueues, [])).map(({ queue }) => queue);
+  }
+
+  async takeOver(moves: readonly Takeover[]): Promise<number> {
+    const values = [
+      this.now(),
+      TAKEN_AT_ONCE,
+      moves.map(({ queue }) => queue),
+      moves.map(({ workflow }) => workflow),
+      moves.map(({ from }) => from),
+      moves.map(({ to }) => to),
+    ];
+    return (await this.query(sql.takeOver, values)).length;
   }
 
   async settle(): Promise<Settled> {
@@ -223,6 +255,7 @@ export class TypeOrmRunStore extends FlowStore {
       before,
       filter.status ?? null,
       limit,
+      filter.stuck ?? null,
     ]);
     return rows.map(toRecord);
   }
@@ -251,6 +284,9 @@ interface NotifiedColumns {
   waits: boolean;
   moved: boolean;
 }
+
+/** Most runs that one statement moves to another version. */
+const TAKEN_AT_ONCE = 500;
 
 /** Most children that one statement reports. */
 const REPORTS = 500;

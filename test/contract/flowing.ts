@@ -96,7 +96,7 @@ export function flowing(bench: () => Bench): void {
     async (how) => {
       const b = bench();
       const worker = randomUUID();
-      if (how === 'unregister') await b.store.register(worker, 'host', 1);
+      if (how === 'unregister') await b.store.register(worker, 'host', 1, []);
       await trigger(b, 2, limits(b, { parallelism: 1 }));
       const [task] = await claim(b, 10, worker);
       expect(await claim(b)).toEqual([]);

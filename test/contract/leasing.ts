@@ -112,7 +112,7 @@ export function leasing(bench: () => Bench): void {
     const b = bench();
     const task = await b.claimed();
     const executor = randomUUID();
-    await b.store.register(executor, HOST, 1);
+    await b.store.register(executor, HOST, 1, []);
     expect(await b.store.adopt(task, executor)).toBe(true);
     const lease = { taskId: task.taskId, fence: task.fence };
     expect((await b.store.beat(executor, [])).leases).toEqual([lease]);
@@ -124,7 +124,7 @@ export function leasing(bench: () => Bench): void {
   it('tells a beating worker what is leased to it, and what of that it works on still holds', async () => {
     const b = bench();
     expect(await b.store.beat(b.worker, [])).toEqual({ alive: false, leases: [], valid: [] });
-    await b.store.register(b.worker, HOST, 1);
+    await b.store.register(b.worker, HOST, 1, []);
     const [kept, lost] = [await b.claimed('kept'), await b.claimed('lost')];
     await b.store.cancel({ runIds: [lost.runId] });
     const lease = { taskId: kept.taskId, fence: kept.fence };
@@ -135,8 +135,8 @@ export function leasing(bench: () => Bench): void {
   it('frees what silent workers hold, and forgets them', async () => {
     const b = bench();
     const sweeper = randomUUID();
-    await b.store.register(b.worker, HOST, 1);
-    await b.store.register(sweeper, HOST, 2);
+    await b.store.register(b.worker, HOST, 1, []);
+    await b.store.register(sweeper, HOST, 2, []);
     const task = await b.claimed();
     await b.store.sweep(sweeper, NOBODY); // what other tests have left
     expect(await b.store.sweep(sweeper, NOBODY)).toBe(0);
@@ -151,7 +151,7 @@ export function leasing(bench: () => Bench): void {
 
   it('never frees what the sweeping worker holds itself', async () => {
     const b = bench();
-    await b.store.register(b.worker, HOST, 1);
+    await b.store.register(b.worker, HOST, 1, []);
     const task = await b.claimed();
     await b.store.sweep(b.worker, AT_ONCE);
     expect(await b.load(task)).not.toBeNull();
@@ -194,7 +194,7 @@ export function leasing(bench: () => Bench): void {
 
   it('leaves what a worker that unregisters still holds to the next sweep', async () => {
     const b = bench();
-    await b.store.register(b.worker, HOST, 1);
+    await b.store.register(b.worker, HOST, 1, []);
     const task = await b.claimed();
     await b.store.unregister(b.worker);
     await b.store.unregister(b.worker);

@@ -8,6 +8,7 @@ import { leasing } from './leasing.js';
 import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
 import { singletons } from './singletons.js';
 import { triggering } from './triggering.js';
+import { versions } from './versions.js';
 import { webhooks } from './webhooks.js';
 
 /** What every RunStore must hold, whatever it stores in. */
@@ -36,6 +37,9 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('singletons', () => {
     singletons(current);
+  });
+  describe('versions, stuck, resume', () => {
+    versions(current);
   });
   describe('notify, kept events, waiters', () => {
     arriving(current);

@@ -23,7 +23,8 @@ export function triggering(bench: () => Bench): void {
       },
     });
     expect(await b.store.find(row.runId)).toMatchObject({ status: 'pending', labels: row.labels });
-    expect(await b.claim()).toMatchObject([{ runId: row.runId, fence: 1, step: null, version: '2' }]);
+    const { tasks } = await b.store.claim(b.worker, [`${b.workflow}@2`], 10, null);
+    expect(tasks).toMatchObject([{ runId: row.runId, fence: 1, step: null, version: '2' }]);
   });
 
   it('gives the run that exists under the same id, whatever it is, and changes nothing', async () => {

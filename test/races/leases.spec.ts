@@ -154,7 +154,7 @@ describe('a claim', () => {
     });
     await store.trigger(Array.from({ length: 100 }, (_, n) => row(n)));
     const claimers = Array.from({ length: 4 }, () => randomUUID());
-    await Promise.all(claimers.map((worker) => store.register(worker, 'here', 1)));
+    await Promise.all(claimers.map((worker) => store.register(worker, 'here', 1, [])));
     const claimed: string[] = [];
     await Promise.all(
       claimers.map(async (worker) => {
@@ -275,7 +275,7 @@ describe('an owner that stands still and is presumed dead', () => {
     const revive = a.stopHeart();
     const stopped = performance.now();
     await until(() => a.leases.inDoubt && performance.now() - stopped > 700);
-    await store.register(dead, 'elsewhere', 1);
+    await store.register(dead, 'elsewhere', 1, []);
     await a.rows(`update workflow_worker set beat_at = now() - interval '1 hour' where id = '${dead}'`);
 
     a.database.onQuery = (name) => sent.push({ name, at: performance.now() });

@@ -15,6 +15,7 @@ export type WorkflowTaskKind = 'advance' | 'step' | 'call';
   where: 'lease_owner is null and flow_key is not null',
 })
 @Index('workflow_task_slots', ['flowKey'], { where: 'lease_owner is not null and flow_key is not null' })
+@Index('workflow_task_stuck', ['execution'], { where: 'stuck is not null' })
 @Index('workflow_task_leased', ['leaseOwner'], { where: 'lease_owner is not null' })
 export class WorkflowTask {
   /** bigint, as decimal digits */
@@ -65,6 +66,7 @@ export class WorkflowTask {
   @Column('text')
   kind: WorkflowTaskKind;
 
+  /** the queue: the workflow's name, `name@version` of a version, and either with `@call` behind it for an external call */
   @Column('text')
   workflow: string;
 

@@ -13,6 +13,10 @@ export class WorkflowWorker {
   @Column('integer')
   pid: number;
 
+  /** queues from which it claims; null: a process of a release that did not say */
+  @Column('text', { array: true, nullable: true })
+  serves: string[] | null;
+
   @Column('timestamp with time zone', { name: 'started_at', default: () => 'now()' })
   startedAt: Date;
 

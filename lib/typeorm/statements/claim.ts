@@ -100,7 +100,7 @@ const PRIORITIES = (t: Tables): string => `array(
   )`;
 
 /**
- * Gives leases back: fence + 1 shuts out whoever still works under them. A task whose run has ended goes: it was inserted by
+ * Gives leases back, and says why nothing can be done for them ($5), if so: fence + 1 shuts out whoever still works under them. A task whose run has ended goes: it was inserted by
  * a commit that a cancel did not see.
  */
 export const release: Statement = {
@@ -119,7 +119,8 @@ gone as (
 ),
 freed as (
   update ${t.task} k
-  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now + $4::float8 * interval '1 ms'
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now + $4::float8 * interval '1 ms',
+      stuck = coalesce($5, k.stuck)
   from locked l, clock c
   where k.id = l.id and l.active
   returning ${FLOW_COLUMNS}

@@ -1,5 +1,5 @@
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
-import { callQueue, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
+import { callQueue, QUEUE, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /** How an execution ends. `continued`: the run goes on as a new execution, inserted by the same statement. */
 const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
@@ -124,7 +124,7 @@ successors as (
          r.parent_id, r.parent_key, r.depth, r.cascades, r.priority, r.flow_key, r.singleton_key, r.singleton_held
   from runs r join owned o on o.execution = r.id, clock c
   where o.next = 'continued'
-  returning id, run_id, workflow, priority, flow_key
+  returning id, run_id, workflow, version, priority, flow_key
 ),
 successions as (
   select r.id as execution, n.id as successor from runs r join successors n using (run_id)
@@ -144,7 +144,7 @@ spared as (
 ),
 advances as (
   insert into ${t.task} as k (execution, workflow, kind, due_at, priority, flow_key)
-  select n.id, n.workflow, 'advance', c.now, n.priority, n.flow_key from successors n, clock c
+  select n.id, ${QUEUE('n.workflow', 'n.version')}, 'advance', c.now, n.priority, n.flow_key from successors n, clock c
   returning ${FLOW_COLUMNS}
 ),
 headers as (

@@ -10,4 +10,5 @@ export * from './webhook.js';
 export * from './worker.js';
 export * from './settle.js';
 export { cancelSingletons, handOver, lockSingletons } from './singleton.js';
+export { resumeRuns, takeOver, unservedQueues } from './version.js';
 export { claimFlow, flowKeys, flowStates, NOTES_AT_ONCE, pauseFlow, resumeFlow } from './flow.js';

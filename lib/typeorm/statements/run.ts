@@ -1,5 +1,6 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED } from './flow-notes.js';
+import { IS_UNSERVED, STUCK } from './version.js';
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
 /**
@@ -11,14 +12,16 @@ const STATUS = `case when r.status <> 'active' then r.status
   when k.fence = 0 then 'pending'
   else 'waiting' end`;
 
-const RECORD = (t: { task: string; run: string }): string => `
+const RECORD = (t: Tables): string => `
 select r.id as execution, r.run_id, r.workflow, r.version, r.payload, r.labels, r.attempt, r.depth, r.parent_id is not null as child, r.singleton_key,
        r.rollbacks, r.cancelling_at is not null as cancelling,
        ${toMs('r.created_at')} as created_at, ${toMs('r.deadline_at')} as deadline_at, ${toMs('r.finished_at')} as finished_at,
-       r.result, r.error, ${STATUS} as status, k.stuck
+       r.result, r.error, ${STATUS} as status, k.stuck,
+       k.held = 0 and ${IS_UNSERVED(t, 'k.queue')} as unserved
 from ${t.run} r
 left join lateral (
-  select count(k.lease_owner) as held, max(k.fence) as fence, max(k.stuck) as stuck
+  select count(k.lease_owner) as held, max(k.fence) as fence, max(k.stuck) as stuck,
+         max(k.workflow) filter (where k.step_key = '') as queue
   from ${t.task} k where k.execution = r.id
 ) k on r.status = 'active'`;
 
@@ -43,6 +46,7 @@ select * from (${RECORD(t)}
     and ($4::float8 is null or r.created_at < to_timestamp($4 / 1000.0))
     and ($5::text[] is null or r.run_id = any($5))
     and ($6::bigint is null or r.id < $6)
+    and ($9::boolean is null or r.id = any(array(${STUCK(t)})))
     and ($7::text is null or r.status = case when $7 in ('pending', 'running', 'waiting') then 'active' else $7 end)
 ) runs
 where $7::text is null or runs.status = $7

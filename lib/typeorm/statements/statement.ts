@@ -35,6 +35,10 @@ export const STEP_COLUMNS = `
   ${toMs('s.asked_at')} as asked_at, ${toMs('s.finished_at')} as finished_at, ${toMs('s.wake_at')} as wake_at,
   s.event, s.event_id, s.dispatched, s.digest, s.request`;
 
+/** The queue of a run, as `queueOf` of the engine names it. */
+export const QUEUE = (workflow: string, version: string): string =>
+  `${workflow} || coalesce('@' || ${version}, '')`;
+
 /**
  * Tasks of external calls stand in a queue beside that of their workflow: they are made by the engine, have places of their
  * own, and full places must not make a claim step over them. No workflow's name may end so.

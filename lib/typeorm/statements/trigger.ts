@@ -1,4 +1,4 @@
-import { CLOCK, IMPATIENT_CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
+import { CLOCK, IMPATIENT_CLOCK, PARKED, QUEUE, toMs, toTime, type Statement } from './statement.js';
 
 /**
  * Inserts runs with their advance tasks, some already leased. A run id that is current already is left alone and not
@@ -48,7 +48,7 @@ runs as (
 ),
 tasks as (
   insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority, flow_key)
-  select r.id, i.workflow, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
+  select r.id, ${QUEUE('i.workflow', 'i.version')}, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
          i.owner, case when i.owner is null then 0 else 1 end,
          case when i.skips is false then ${PARKED} else i.priority end, i.flow_key
   from runs r join input i using (trigger_id), clock c
@@ -56,11 +56,11 @@ tasks as (
 ),
 noted as (
   insert into ${t.flowNote} (flow_key, workflow, due_at, noted_at, frees, parallelism, rate, period_ms)
-  select i.flow_key, i.workflow, min(k.due_at), min(c.now), false,
+  select i.flow_key, ${QUEUE('i.workflow', 'i.version')}, min(k.due_at), min(c.now), false,
          (array_agg(i.parallelism order by i.n desc))[1], (array_agg(i.rate order by i.n desc))[1], (array_agg(i.period_ms order by i.n desc))[1]
   from tasks k join runs r on r.id = k.execution join input i using (trigger_id), clock c
   where i.flow_key is not null
-  group by i.flow_key, i.workflow
+  group by i.flow_key, ${QUEUE('i.workflow', 'i.version')}
 )
 select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at, ${toMs('c.now')} as now
 from runs r join tasks k on k.execution = r.id, clock c`,

@@ -4,8 +4,8 @@ import { CLOCK, type Statement } from './statement.js';
 export const register: Statement = {
   name: 'workflow_register',
   text: (t) => `
-insert into ${t.worker} (id, host, pid) values ($1::uuid, $2, $3)
-on conflict (id) do update set beat_at = now()`,
+insert into ${t.worker} (id, host, pid, serves) values ($1::uuid, $2, $3, $4::text[])
+on conflict (id) do update set beat_at = now(), serves = excluded.serves`,
 };
 
 /** One beat for all leases of a process. Always the database's own clock: a test that moves time kills nobody. */
