@@ -1,5 +1,6 @@
 import type { JournalRow } from '../../../lib/engine/journal.js';
 import type { RunFilter, RunRecord, RunStatus } from '../../../lib/ports/index.js';
+import { stuckOf } from './versions.js';
 import { headerOf, type MemoryTables, type RunRow } from './tables.js';
 
 /** What a person calls the status: whether an active run runs or waits, its tasks know. */
@@ -11,21 +12,20 @@ function statusOf(t: MemoryTables, run: RunRow): RunStatus {
 }
 
 export function recordOf(t: MemoryTables, run: RunRow): RunRecord {
-  const stuck =
-    run.status === 'active' ? t.tasksIn(run.execution).find((task) => task.stuck !== null) : undefined;
   return {
     ...headerOf(run),
     status: statusOf(t, run),
     result: run.result,
     error: run.error,
     finishedAt: run.finishedAt,
-    stuck: stuck?.stuck ?? null,
+    stuck: stuckOf(t, run),
   };
 }
 
 export function matches(t: MemoryTables, run: RunRow, filter: RunFilter): boolean {
-  const { runIds, workflow, label, createdAfter, createdBefore, status } = filter;
+  const { runIds, workflow, label, createdAfter, createdBefore, status, stuck } = filter;
   return (
+    (stuck === undefined || stuckOf(t, run) !== null) &&
     (runIds === undefined || runIds.includes(run.runId)) &&
     (workflow === undefined || run.workflow === workflow) &&
     (label === undefined || run.labels.includes(label)) &&

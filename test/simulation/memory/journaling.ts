@@ -1,3 +1,4 @@
+import { queueOf } from '../../../lib/engine/version.js';
 import type { JournalRow } from '../../../lib/engine/journal.js';
 import type {
   AdvanceCommit,
@@ -105,7 +106,8 @@ function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, 
   const written = one.rows.filter((row) => writeRow(t, one.execution, row)).map(({ key }) => key);
   for (const { key, kind, dueAt, flow } of one.tasks) {
     if (!written.includes(key) || t.tasksOf.get(one.execution)?.has(key)) continue;
-    const queue = kind === 'call' ? callQueue(run.workflow) : run.workflow;
+    const own = queueOf(run.workflow, run.version);
+    const queue = kind === 'call' ? callQueue(own) : own;
     const flowKey = flow?.key ?? (kind === 'call' ? null : task.flowKey);
     t.addTask({
       execution: run.execution,
@@ -219,7 +221,8 @@ function goOn(
       expiresAt: null,
     });
   }
-  const { workflow: queue, priority, flowKey, execution } = successor;
+  const { workflow, version, priority, flowKey, execution } = successor;
+  const queue = queueOf(workflow, version);
   t.addTask({ execution, queue, kind: 'advance', stepKey: '', flowKey, priority, dueAt: now });
 }
 

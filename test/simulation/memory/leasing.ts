@@ -44,12 +44,21 @@ export function claim(
 }
 
 /** Statement `release`. A task whose run has ended goes. */
-export function release(t: MemoryTables, leases: readonly Lease[], delayMs: number, now: number): void {
+export function release(
+  t: MemoryTables,
+  leases: readonly Lease[],
+  delayMs: number,
+  stuck: string | null,
+  now: number,
+): void {
   for (const one of leases) {
     const row = held(t, one);
     if (!row || row.owner === null) continue;
-    if (t.active.has(row.execution)) free(row, now + delayMs);
-    else t.removeTask(row);
+    if (!t.active.has(row.execution)) t.removeTask(row);
+    else {
+      free(row, now + delayMs);
+      row.stuck = stuck ?? row.stuck;
+    }
   }
 }
 
@@ -67,8 +76,8 @@ export function reactivate(t: MemoryTables, execution: string, late: boolean, no
   if (late) row.gather++;
 }
 
-export function register(t: MemoryTables, worker: string, beatAt: number): void {
-  t.workers.set(worker, { id: worker, beatAt });
+export function register(t: MemoryTables, worker: string, serves: readonly string[], beatAt: number): void {
+  t.workers.set(worker, { id: worker, serves, beatAt });
 }
 
 export function beat(

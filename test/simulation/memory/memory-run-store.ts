@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../../../lib/engine/journal.js';
+import type { Takeover } from '../../../lib/engine/version.js';
 import { WorkflowError } from '../../../lib/errors/index.js';
 import {
   RunStore,
@@ -32,9 +33,13 @@ import * as journaling from './journaling.js';
 import * as leasing from './leasing.js';
 import type { MemoryTables } from './tables.js';
 import * as triggering from './triggering.js';
+import * as versions from './versions.js';
 
 /** The database's own clock, which heartbeats go by. */
 const realTime = (): number => performance.timeOrigin + performance.now();
+
+/** Most runs that one statement moves to another version. */
+const TAKEN_AT_ONCE = 500;
 
 /** Most children that one statement reports. */
 const REPORTS = 500;
@@ -120,8 +125,8 @@ export class MemoryRunStore extends RunStore {
     return this.#send('flows', (t, now) => flowing.flows(t, key, after, limit, now));
   }
 
-  release(leases: readonly Lease[], delayMs: number): Promise<void> {
-    return this.#send('release', (t, now) => leasing.release(t, leases, delayMs, now));
+  release(leases: readonly Lease[], delayMs: number, stuck: string | null = null): Promise<void> {
+    return this.#send('release', (t, now) => leasing.release(t, leases, delayMs, stuck, now));
   }
 
   adopt(lease: Lease, worker: string): Promise<boolean> {
@@ -132,8 +137,8 @@ export class MemoryRunStore extends RunStore {
     return this.#send('reactivate', (t, now) => leasing.reactivate(t, execution, late, now));
   }
 
-  register(worker: string): Promise<void> {
-    return this.#send('register', (t) => leasing.register(t, worker, this.time()));
+  register(worker: string, _host: string, _pid: number, serves: readonly string[]): Promise<void> {
+    return this.#send('register', (t) => leasing.register(t, worker, serves, this.time()));
   }
 
   beat(
@@ -195,6 +200,21 @@ export class MemoryRunStore extends RunStore {
     return this.#send('cancel', (t, now) =>
       ending.cancelWhere(t, (run) => run.cancellingAt === null && ending.matches(t, run, filter), now),
     );
+  }
+
+  resume(
+    runIds: readonly string[],
+    version?: string | null,
+  ): Promise<{ execution: string; runId: string }[]> {
+    return this.#send('resume', (t, now) => versions.resume(t, runIds, version, now));
+  }
+
+  unserved(): Promise<string[]> {
+    return this.#send('unserved', versions.unserved);
+  }
+
+  takeOver(moves: readonly Takeover[]): Promise<number> {
+    return this.#send('takeOver', (t) => versions.takeOver(t, moves, TAKEN_AT_ONCE));
   }
 
   async settle(): Promise<Settled> {

@@ -7,7 +7,7 @@ export interface RunRow {
   readonly execution: string;
   readonly runId: string;
   readonly workflow: string;
-  readonly version: string | null;
+  version: string | null;
   readonly payload: string;
   readonly labels: readonly string[];
   readonly triggerId: string;
@@ -38,8 +38,8 @@ export interface TaskRow {
   readonly id: number;
   readonly taskId: string;
   readonly execution: string;
-  /** of the workflow; calls have one beside it */
-  readonly queue: string;
+  /** of the workflow and its version; calls have one beside it */
+  queue: string;
   readonly kind: Task['kind'];
   /** empty for the task that advances the run */
   readonly stepKey: string;
@@ -71,6 +71,7 @@ export interface MessageRow {
 
 export interface WorkerRow {
   readonly id: string;
+  readonly serves: readonly string[];
   beatAt: number;
 }
 
@@ -162,6 +163,12 @@ export class MemoryTables {
     const queue = this.queues.get(row.queue) ?? new Set();
     this.queues.set(row.queue, queue.add(row));
     return row;
+  }
+
+  requeue(row: TaskRow, queue: string): void {
+    this.queues.get(row.queue)?.delete(row);
+    row.queue = queue;
+    this.queues.set(queue, (this.queues.get(queue) ?? new Set()).add(row));
   }
 
   removeTask(row: TaskRow): void {

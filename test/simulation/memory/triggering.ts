@@ -1,3 +1,4 @@
+import { queueOf } from '../../../lib/engine/version.js';
 import type { Lease, RunHeader, TriggerRow, Triggered } from '../../../lib/ports/index.js';
 import { cancelWhere } from './ending.js';
 import { noteLimits } from './flowing.js';
@@ -59,7 +60,7 @@ export function insertRuns(
     });
     const task = t.addTask({
       execution: run.execution,
-      queue: row.workflow,
+      queue: queueOf(row.workflow, row.version),
       kind: 'advance',
       stepKey: '',
       flowKey: run.flowKey,
