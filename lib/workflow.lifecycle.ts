@@ -38,6 +38,7 @@ import { WORKFLOW_OPTIONS, WORKFLOW_PATH } from './workflow.tokens.js';
 
 /** How long an application with a server may take from bootstrap to `listen()` before it is taken to have no server. */
 const LISTEN_PATIENCE_MS = 1000;
+const SERVER_CLOSED = 'The HTTP server of the application has closed: steps run in-process from now on.';
 const PING_AGAIN_MS = 5000;
 const LAST_CLAIM_MS = 2000;
 
@@ -146,8 +147,8 @@ export class WorkflowLifecycle
       );
     }
     this.#startInProcess();
-    // a server that begins to listen later takes over from then on
-    if (!listening) this.address.onListening(() => void this.#useOwn());
+    // a server that begins to listen later takes over from then on; one that comes and goes (supertest) does so once at most
+    if (!listening) this.address.onceListening(() => void this.#useOwn());
   }
 
   /** A configured URL that does not lead to this application would lose every step: nothing is claimed until it does. */
@@ -174,16 +175,25 @@ export class WorkflowLifecycle
       const own = this.address.current;
       return own && ownTarget(own, prefix, this.path);
     });
-    try {
-      await transport.ping();
-      this.#start(transport);
-      return true;
-    } catch (error) {
-      const said = WorkflowError.is(error) ? error.message : String(error);
-      if (!this.#stopped)
-        this.#logger.warn(`The application does not reach itself over HTTP, steps run in-process: ${said}`);
+    const asked = this.address.current;
+    let problem: unknown;
+    await transport.ping().catch((error: unknown) => (problem = error));
+    // it may have closed meanwhile, and listen again
+    const closed = asked === undefined || this.address.current !== asked;
+    if (problem || closed) {
+      const said = WorkflowError.is(problem) ? problem.message : String(problem);
+      const why = `The application does not reach itself over HTTP, steps run in-process: ${said}`;
+      if (!this.#stopped) this.#logger.warn(closed ? SERVER_CLOSED : why);
       return false;
     }
+    this.#start(transport);
+    // what is on its way to a server that closes gets its answer; what was not sent is repeated, in-process then
+    this.address.onceClosed(() => {
+      if (this.#stopped) return;
+      this.#logger.warn(SERVER_CLOSED);
+      this.#startInProcess();
+    });
+    return true;
   }
 
   #transportTo(target: () => CallbackTarget | undefined): HttpTransport {

@@ -6,7 +6,7 @@ import {
   type NestModule,
   type Provider,
 } from '@nestjs/common';
-import { ApplicationConfig, DiscoveryModule, HttpAdapterHost } from '@nestjs/core';
+import { ApplicationConfig, DiscoveryModule, HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { getDataSourceToken } from '@nestjs/typeorm';
 import type { DataSource } from 'typeorm';
 import {
@@ -18,6 +18,7 @@ import {
   WorkflowWebhooks,
 } from './client/index.js';
 import { DevalueCodec } from './codec/devalue.codec.js';
+import { WorkflowError } from './errors/index.js';
 import {
   AddressGuard,
   answerBeforeParsers,
@@ -102,12 +103,28 @@ class WorkflowOptionsModule extends ConfigurableModuleClass {}
 
 const EFFECTIVE_OPTIONS: Provider = {
   provide: WORKFLOW_OPTIONS,
-  inject: [GIVEN_OPTIONS, { token: OPTIONS_OVERRIDE, optional: true }],
+  inject: [ModulesContainer, GIVEN_OPTIONS, { token: OPTIONS_OVERRIDE, optional: true }],
   useFactory: (
+    modules: ModulesContainer,
     given: WorkflowModuleOptions,
     override?: (given: WorkflowModuleOptions) => WorkflowModuleOptions,
-  ) => override?.(given) ?? given,
+  ) => {
+    // here, as everything else asks for the options: nothing is opened yet
+    refuseSeveral(modules);
+    return override?.(given) ?? given;
+  },
 };
+
+/** Each would bring a scheduler and a client of its own, and all of them find the same workflows. */
+function refuseSeveral(modules: ModulesContainer): void {
+  const imported = [...modules.values()].filter(({ metatype }) => metatype === WorkflowModule).length;
+  if (imported > 1) {
+    throw new WorkflowError(
+      'WF_DUPLICATE_MODULE',
+      `WorkflowModule is imported from ${imported} calls of \`forRoot()\` or \`forRootAsync()\` in one application`,
+    );
+  }
+}
 
 const schemaOf = (source: DataSource): string | undefined => (source.options as { schema?: string }).schema;
 

@@ -11,6 +11,11 @@ export const WORKFLOW_ERRORS = {
     status: 500,
     remedy: 'Give each @Workflow class a name (or version) of its own and provide it in one module only.',
   },
+  WF_DUPLICATE_MODULE: {
+    status: 500,
+    remedy:
+      'Call `WorkflowModule.forRoot()` once, in the root module; `isGlobal: true` makes the client injectable everywhere.',
+  },
   WF_INVALID_WORKFLOW: { status: 500, remedy: 'A @Workflow class needs one async `run(ctx)` method.' },
   WF_INVALID_STEP: { status: 500, remedy: 'Put @Step() on an async method of a class.' },
   WF_INVALID_OPTIONS: {

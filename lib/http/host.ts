@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Server } from 'node:net';
 import { readRawBody, type BodyLimits } from './raw-body.js';
 
 /** Where parsers of the host keep a body. */
@@ -48,11 +49,15 @@ export function write(response: ServerResponse, answer: EndpointAnswer, stream: 
   const headers: Record<string, string | number> = { ...answer.headers };
   // 204 has no body, and must not say how long it is
   if (answer.status !== 204) headers['content-length'] = Buffer.byteLength(answer.body);
-  if (!stream.complete) {
-    // what was not read cannot be told from a next request; HTTP/2 has streams and forbids the header
-    if (stream.httpVersionMajor < 2) headers['connection'] = 'close';
-    stream.resume();
-  }
+  // what was not read cannot be told from a next request, and a server that closes waits for kept connections (supertest lets it
+  // close after each request); HTTP/2 has streams and forbids the header
+  if ((!stream.complete || closes(stream)) && stream.httpVersionMajor < 2) headers['connection'] = 'close';
+  if (!stream.complete) stream.resume();
   response.writeHead(answer.status, headers);
   response.end(answer.body);
+}
+
+/** True when the server takes no new connections any more. */
+function closes({ socket }: IncomingMessage): boolean {
+  return 'server' in socket && socket.server instanceof Server && !socket.server.listening;
 }

@@ -21,7 +21,8 @@ export class OwnAddress implements OnApplicationBootstrap {
   #address: ListeningAddress | undefined;
   #watched: 'not yet' | 'no server' | Server = 'not yet';
   readonly #settled = new Set<() => void>();
-  readonly #listeners = new Set<(address: ListeningAddress) => void>();
+  readonly #awaiting: (() => void)[] = [];
+  readonly #leaving: (() => void)[] = [];
 
   constructor(@Inject(HttpAdapterHost) private readonly host: HttpAdapterHost) {}
 
@@ -40,30 +41,36 @@ export class OwnAddress implements OnApplicationBootstrap {
     }
     this.#watched = server;
     server.on('listening', () => this.#learn(server));
-    server.on('close', () => (this.#address = undefined));
+    server.on('close', () => this.#forget());
     if (server.listening) this.#learn(server);
   }
 
   /** The address now; undefined while nothing listens. */
   get current(): ListeningAddress | undefined {
+    // it refuses connections from the moment it is told to close, and says `close` when the last one has ended
+    if (this.#address && typeof this.#watched === 'object' && !this.#watched.listening) this.#forget();
     return this.#address;
   }
 
-  /** Calls back at each start of listening from now on, and at once if the application listens. @returns takes it back */
-  onListening(listener: (address: ListeningAddress) => void): () => void {
-    this.#listeners.add(listener);
-    if (this.#address) listener(this.#address);
-    return () => void this.#listeners.delete(listener);
+  /** Calls back once: now if the application listens, otherwise when it begins to. */
+  onceListening(listener: () => void): void {
+    if (this.current) listener();
+    else this.#awaiting.push(listener);
+  }
+
+  /** Calls back once, when the server has closed; never if it does not listen now. */
+  onceClosed(listener: () => void): void {
+    if (this.current) this.#leaving.push(listener);
   }
 
   /** The address as soon as there is one; undefined when there is no HTTP server, or nothing listens within the time. */
   whenListening(timeoutMs: number): Promise<ListeningAddress | undefined> {
-    if (this.#address || this.#watched === 'no server') return Promise.resolve(this.#address);
+    if (this.current || this.#watched === 'no server') return Promise.resolve(this.#address);
     return new Promise((resolve) => {
       const settle = (): void => {
         clearTimeout(timer);
         this.#settled.delete(settle);
-        resolve(this.#address);
+        resolve(this.current);
       };
       const timer = setTimeout(settle, timeoutMs);
       this.#settled.add(settle);
@@ -74,7 +81,12 @@ export class OwnAddress implements OnApplicationBootstrap {
     this.#address = addressOf(server.address(), 'setSecureContext' in server);
     if (this.#address === undefined) return;
     this.#settle();
-    for (const listener of this.#listeners) listener(this.#address);
+    for (const listener of this.#awaiting.splice(0)) listener();
+  }
+
+  #forget(): void {
+    this.#address = undefined;
+    for (const listener of this.#leaving.splice(0)) listener();
   }
 
   #settle(): void {

@@ -13,6 +13,7 @@ import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { map, type Observable } from 'rxjs';
+import type { Certificate } from '../support/certificate.js';
 
 @Injectable()
 export class DenyAll implements CanActivate {
@@ -50,7 +51,9 @@ export interface Host {
   readonly route?: string;
 }
 
-export const ADAPTERS: Readonly<Record<'express' | 'fastify', () => AbstractHttpAdapter>> = {
-  express: () => new ExpressAdapter(),
-  fastify: () => new FastifyAdapter(),
-};
+export const ADAPTERS: Readonly<Record<'express' | 'fastify', (https?: Certificate) => AbstractHttpAdapter>> =
+  {
+    express: () => new ExpressAdapter(),
+    // Express takes them of NestFactory.create
+    fastify: (https) => new FastifyAdapter(https ? { https } : {}),
+  };

@@ -47,13 +47,13 @@ describe('OwnAddress', () => {
     const { server, own } = watching();
     own.watch();
     const heard = vi.fn();
-    own.onListening(heard);
+    own.onceListening(heard);
     expect(own.current).toBeUndefined();
     const waiting = own.whenListening(60_000);
     await listen(server);
     const address = await waiting;
     expect(address?.base).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
-    expect(heard).toHaveBeenCalledExactlyOnceWith(address);
+    expect(heard).toHaveBeenCalledOnce();
     expect(await own.whenListening(0)).toBe(address);
   });
 
@@ -66,9 +66,8 @@ describe('OwnAddress', () => {
     own.onApplicationBootstrap();
     expect(await waiting).toBe(own.current);
     const heard = vi.fn();
-    const stop = own.onListening(heard);
+    own.onceListening(heard);
     expect(heard).toHaveBeenCalledOnce();
-    stop();
     expect(server.listenerCount('listening')).toBe(before + 1);
   });
 
@@ -77,10 +76,19 @@ describe('OwnAddress', () => {
     own.watch();
     await listen(server);
     const first = own.current;
+    const [left, heard] = [vi.fn(), vi.fn()];
+    own.onceClosed(left);
+    expect(left).not.toHaveBeenCalled();
     server.close();
     await once(server, 'close');
     expect(own.current).toBeUndefined();
+    expect(left).toHaveBeenCalledOnce();
+    own.onceListening(heard);
     await listen(server);
+    server.close();
+    await once(server, 'close');
+    await listen(server);
+    expect([left, heard].map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
     expect(own.current).toBeDefined();
     expect(own.current).not.toBe(first);
   });

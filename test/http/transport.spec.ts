@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { poolOptions } from '../../lib/http/callback-target.js';
 import { HttpTransport } from '../../lib/http/index.js';
 import type { DeliveryReply } from '../../lib/ports/index.js';
+import { selfSigned } from '../support/certificate.js';
 import { delivery, FakeHandler, Signal, signer } from './support.js';
 import { cleanup, endpoint, fateOf, targetOf, transportTo } from './transport-support.js';
 
@@ -95,26 +95,7 @@ describe('where the application listens', () => {
   });
 
   it('https with a certificate of its own: accepted for the own address only', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'wf-http-'));
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-    const args = [
-      'req',
-      '-x509',
-      ...curve,
-      '-nodes',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-      '-subj',
-      '/CN=app',
-      '-days',
-      '2',
-    ];
-    execFileSync('openssl', args, { stdio: 'ignore' });
-    const tls = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) });
-    rmSync(folder, { recursive: true });
+    const tls = createTlsServer(selfSigned());
     const server = await endpoint(new FakeHandler(), (s) => s.listen(0), tls);
     const own = targetOf(server, true);
     expect(own.url.protocol).toBe('https:');

@@ -43,8 +43,11 @@ export class Child {
     this.ended = once(process, 'exit').then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
   }
 
-  static start(file: string, args: readonly string[]): Child {
-    return new Child(fork(file, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] }));
+  /** @param env besides that of this process */
+  static start(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Child {
+    return new Child(
+      fork(file, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] }),
+    );
   }
 
   /** The next message that `wanted` accepts; rejects when the child ends before. */
