@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { INestApplicationContext } from '@nestjs/common';
 import { runScope } from '../authoring/index.js';
 import { type Duration, parseDuration } from '../engine/duration.js';
