@@ -126,7 +126,7 @@ export class WorkflowLifecycle
 
   #start(transport: Transport): void {
     if (this.#stopped) return;
-    this.scheduler.start(transport);
+    this.scheduler.start(transport, new InProcessTransport(this.local));
     this.schedules.start();
     this.takeovers.start();
   }

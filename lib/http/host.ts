@@ -43,6 +43,8 @@ export async function bytesOf(request: HostRequest, limits: BodyLimits): Promise
   return readRawBody(streamOf(request), limits);
 }
 
+const MISDIRECTED = 421;
+
 /** Writes to the response of node:http itself, so that no interceptor, serializer or filter of the host stands between. */
 export function write(response: ServerResponse, answer: EndpointAnswer, stream: IncomingMessage): void {
   if (response.headersSent || response.destroyed) return;
@@ -50,8 +52,10 @@ export function write(response: ServerResponse, answer: EndpointAnswer, stream: 
   // 204 has no body, and must not say how long it is
   if (answer.status !== 204) headers['content-length'] = Buffer.byteLength(answer.body);
   // what was not read cannot be told from a next request, and a server that closes waits for kept connections (supertest lets it
-  // close after each request); HTTP/2 has streams and forbids the header
-  if ((!stream.complete || closes(stream)) && stream.httpVersionMajor < 2) headers['connection'] = 'close';
+  // close after each request), and the next try of what is misdirected must not come back by the same connection to this very
+  // instance; HTTP/2 has streams and forbids the header
+  const ends = !stream.complete || closes(stream) || answer.status === MISDIRECTED;
+  if (ends && stream.httpVersionMajor < 2) headers['connection'] = 'close';
   if (!stream.complete) stream.resume();
   response.writeHead(answer.status, headers);
   response.end(answer.body);

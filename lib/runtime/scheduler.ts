@@ -13,6 +13,7 @@ import { WorkflowRegistry } from '../registry/index.js';
 import { CallTasks } from './call-tasks.js';
 import { Capacity } from './capacity.js';
 import { RuntimeConfig } from './config.js';
+import { Deliverer } from './deliverer.js';
 import { DeliveryExecutor } from './delivery-executor.js';
 import { Inspector } from './inspector.js';
 import { Leases } from './leases.js';
@@ -23,9 +24,6 @@ const FLOORLESS_EVERY_MS = 1000;
 const FLOOR_SLACK_MS = 5000;
 /** When the lines of flow control are ready and give nothing: others are at them, or serve what waits there. */
 const FIRST_FLOW_PAUSE_MS = 25;
-/** Behind one URL stand instances of several releases: another one may serve what this one did not. It has executed nothing. */
-const MISDIRECTED_TRIES = 8;
-const MISDIRECTED_PAUSE_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 30_000;
 
@@ -36,7 +34,7 @@ const MAX_BACKOFF_MS = 30_000;
 @Injectable()
 export class WorkflowScheduler {
   readonly #logger = new Logger('Workflow');
-  #transport: Transport | undefined;
+  #deliverer: Deliverer | undefined;
   #timer: (() => void) | undefined;
   #timerAt = Infinity;
   #claiming = false;
@@ -73,9 +71,13 @@ export class WorkflowScheduler {
     @Optional() private readonly inspector?: Inspector,
   ) {}
 
-  /** Begins to claim and deliver. */
-  start(transport: Transport): void {
-    this.#transport = transport;
+  /** Begins to claim and deliver; to the code of this process itself (`own`) what `transport` leads to no code for. */
+  start(transport: Transport, own = transport): void {
+    this.#deliverer = new Deliverer(transport, own, (ms) => this.#pause(ms));
+    this.#begin();
+  }
+
+  #begin(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
     this.capacity.open(
@@ -84,7 +86,7 @@ export class WorkflowScheduler {
       this.registry.queues(),
       (task, loaded) => {
         // over HTTP the code may run in another process: there the fresh run is read as any other
-        if (this.#transport!.kind === 'in-process') this.executor.prepare(task.taskId, loaded);
+        if (this.transport === 'in-process') this.executor.prepare(task.taskId, loaded);
         this.#launch(task);
       },
     );
@@ -103,7 +105,7 @@ export class WorkflowScheduler {
 
   /** By which way deliveries go; undefined before the start. */
   get transport(): 'http' | 'in-process' | undefined {
-    return this.#transport?.kind;
+    return this.#deliverer?.transport.kind;
   }
 
   /** Tasks this process works on at the moment. */
@@ -122,7 +124,7 @@ export class WorkflowScheduler {
 
   /** Claims again after a stop, by the way it had; does nothing before the first start. */
   resume(): void {
-    if (this.#transport) this.start(this.#transport);
+    if (this.#deliverer) this.#begin();
   }
 
   /** Resolves when nothing is under way any more. */
@@ -274,24 +276,18 @@ export class WorkflowScheduler {
     const { taskId, fence, runId, workflow, version, step } = task;
     const delivery = { workflow, version, runId, taskId, fence, ...(step !== null && { step }) };
     const detail = { runId, ...(step !== null && { step }) };
-    let misdirected = 0;
     for (let seq = 0; ;) {
       // also a task that a claim brought after the stop: given back at once, it need not wait for the sweep
       if (this.#stopped) return this.#release(task, 0);
       let reply: DeliveryReply;
       try {
         if (this.probe) await this.probe.at('delivery-sent', detail);
-        reply = await this.#transport!.deliver({ ...delivery, seq });
+        reply = await this.#deliverer!.deliver({ ...delivery, seq });
         if (this.probe) await this.probe.at('reply-received', detail);
       } catch (error) {
-        if (isMisdirected(error) && misdirected < MISDIRECTED_TRIES) {
-          await this.#pause(MISDIRECTED_PAUSE_MS * 2 ** misdirected++);
-          continue;
-        }
         return this.#undelivered(task, error);
       }
       this.#failures = 0;
-      misdirected = 0;
       if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
       if (reply.next === 'done') this.signals.tell('due');
       if (reply.next === 'finished') this.signals.tell('ended');
@@ -346,5 +342,3 @@ export class WorkflowScheduler {
     });
   }
 }
-
-const isMisdirected = (error: unknown): boolean => error instanceof DeliveryError && error.status === 421;

@@ -1,0 +1,54 @@
+import { Logger } from '@nestjs/common';
+import { versionName } from '../engine/version.js';
+import { DeliveryError, type Delivery, type DeliveryReply, type Transport } from '../ports/index.js';
+
+/** Behind one URL stand instances of several releases: another one may serve what this one did not. It has executed nothing. */
+const MISDIRECTED_TRIES = 4;
+const MISDIRECTED_PAUSE_MS = 5;
+
+/**
+ * Brings deliveries to the code, whichever instance behind the URL has it. A balancer may lead to the same wrong one again and
+ * again (one new instance among many, connections that stick): this process has claimed the task, so it has the code as well.
+ */
+export class Deliverer {
+  readonly #logger = new Logger('Workflow');
+  readonly #told = new Set<string>();
+
+  /**
+   * @param own to the code of this very process
+   * @param pause false: this process stops, and the delivery is not tried again
+   */
+  constructor(
+    readonly transport: Transport,
+    private readonly own: Transport,
+    private readonly pause: (ms: number) => Promise<boolean>,
+  ) {}
+
+  /** @throws DeliveryError when there was no reply of the protocol */
+  async deliver(delivery: Delivery): Promise<DeliveryReply> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.transport.deliver(delivery);
+      } catch (error) {
+        if (!isMisdirected(error)) throw error;
+        if (tries === MISDIRECTED_TRIES) {
+          this.#tell(delivery);
+          return this.own.deliver(delivery);
+        }
+        if (!(await this.pause(MISDIRECTED_PAUSE_MS * 2 ** tries))) throw error;
+      }
+    }
+  }
+
+  /** Once: of a deploy that is under way nobody needs to hear more. */
+  #tell({ workflow, version }: Delivery): void {
+    const name = versionName(workflow, version);
+    if (this.#told.has(name)) return;
+    this.#told.add(name);
+    this.#logger.warn(
+      `The callback URL leads to instances that do not serve workflow ${name}; what they do not take is executed in this process`,
+    );
+  }
+}
+
+const isMisdirected = (error: unknown): boolean => error instanceof DeliveryError && error.status === 421;
