@@ -9,13 +9,13 @@ export class Capacity {
   #serves: ReadonlySet<string> = new Set();
   #owner: string | null = null;
   #priorities: readonly number[] = [0];
-  #start: (task: Task, loaded: Loaded) => void = () => {};
+  #start: (task: Task, fresh: Loaded | null) => void = () => {};
 
   open(
     owner: string,
     limit: number,
     workflows: readonly string[],
-    start: (task: Task, loaded: Loaded) => void,
+    start: (task: Task, fresh: Loaded | null) => void,
   ): void {
     this.#owner = owner;
     this.#limit = limit;
@@ -64,7 +64,7 @@ export class Capacity {
   }
 
   /** Starts a run that was inserted already leased; its place was reserved. */
-  start(task: Task, loaded: Loaded): void {
-    this.#start(task, loaded);
+  start(task: Task, fresh: Loaded | null): void {
+    this.#start(task, fresh);
   }
 }

@@ -99,7 +99,7 @@ export class ExternalCalls extends CallTasks {
   }
 
   async #call(task: Task, { header }: Loaded, request: CallRequest): Promise<StepEnd> {
-    if (this.#over) return 'abandoned';
+    if (this.#over || !this.steps.mayStart(task)) return 'abandoned';
     const keyed = withIdempotencyKey(request, idempotencyKey(header, task.step!));
     const cut = new AbortController();
     const stopWatching = this.steps.watch(header.execution, task, (reason) => cut.abort(reason));

@@ -38,12 +38,13 @@ export class TaskIntake extends RunIntake {
     this.capacity.uses(row.priority ?? 0);
     const owner =
       own && !this.leases.inDoubt ? this.capacity.reserve(queueOf(row.workflow, row.version)) : null;
+    const { life } = this.leases;
     let started = false;
     try {
       const triggered = await this.#insert({ ...row, owner });
       if (!triggered) throw gone(row);
       if (this.probe) await this.probe.at('triggered', { runId: row.runId });
-      if (triggered.created && triggered.lease) started = this.#start(triggered);
+      if (triggered.created && triggered.lease) started = this.#start(triggered, life);
       else if (triggered.created) this.#announce(row);
       return triggered;
     } finally {
@@ -119,7 +120,8 @@ export class TaskIntake extends RunIntake {
     this.aftermath.settle();
   }
 
-  #start(triggered: Triggered): boolean {
+  /** Presumed dead meanwhile, this process does not know what became of the run: it is read as any other. */
+  #start(triggered: Triggered, life: number): boolean {
     const { header, lease, now } = triggered;
     const task = {
       ...lease!,
@@ -131,7 +133,8 @@ export class TaskIntake extends RunIntake {
       kind: 'advance' as const,
     };
     this.leases.hold(lease!, header.execution);
-    this.capacity.start(task, { header, rows: [], inbox: [], wanted: 0, turn: 0, gather: 0, lost: 0, now });
+    const fresh = { header, rows: [], inbox: [], wanted: 0, turn: 0, gather: 0, lost: 0, now };
+    this.capacity.start(task, life === this.leases.life ? fresh : null);
     return true;
   }
 

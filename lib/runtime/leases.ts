@@ -23,6 +23,8 @@ export class Leases {
   readonly #logger = new Logger('Workflow');
   /** leased to this worker, and known here */
   readonly #owned = new Map<string, Held>();
+  /** how often the others have presumed this process dead: what was read in another life says nothing of a lease */
+  #life = 0;
   /** executing here, under a lease of this or of another worker */
   readonly #executing = new Map<string, Held>();
   /** leased to this worker in the last beat, and unknown here: a claim whose reply was lost, or one that is on its way */
@@ -46,6 +48,12 @@ export class Leases {
     chance: Chance,
   ) {
     this.worker = chance.uuid();
+    steps.mayStart = (lease) => !this.inDoubt && this.#isHeld(keyOf(lease));
+  }
+
+  /** Taken before the load that shows a lease to be valid, and given to `executing`. */
+  get life(): number {
+    return this.#life;
   }
 
   /** Registers before anything is owned. */
@@ -91,7 +99,9 @@ export class Leases {
     this.#owned.delete(keyOf(lease));
   }
 
-  executing(lease: Lease, execution: string): void {
+  /** @param life in which the lease was seen to be valid; of another one nothing is executed */
+  executing(lease: Lease, execution: string, life: number): void {
+    if (life !== this.#life) return;
     this.#executing.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
   }
 
@@ -117,7 +127,9 @@ export class Leases {
       this.#logger.warn(
         'This process was presumed dead by the others and starts over; its tasks were given to them.',
       );
-      for (const one of held.values()) this.#lose(one);
+      // also what came to be held since: it rests on what was read before
+      this.#life++;
+      for (const one of new Map([...held, ...this.#executing, ...this.#owned]).values()) this.#lose(one);
       await this.register();
       this.#wellSince = this.clock.elapsed();
     } else {

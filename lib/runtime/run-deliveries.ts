@@ -50,6 +50,7 @@ export class RunDeliveries {
   ): Promise<DeliveryReply> {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
+    const { life } = this.leases;
     const parked = this.cache.take(runId);
     let end: ActivationEnd | undefined;
     let activation: Activation | undefined;
@@ -60,7 +61,7 @@ export class RunDeliveries {
       if (!loaded) return { next: 'stale' };
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
-      this.leases.executing(lease, loaded.header.execution);
+      this.leases.executing(lease, loaded.header.execution, life);
       const resumed = await this.#resume(definition, loaded, parked, lease);
       if (!resumed) return { next: 'stale' };
       activation = resumed;

@@ -80,16 +80,11 @@ export class WorkflowScheduler {
   #begin(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
-    this.capacity.open(
-      this.leases.worker,
-      this.config.concurrency,
-      this.registry.queues(),
-      (task, loaded) => {
-        // over HTTP the code may run in another process: there the fresh run is read as any other
-        if (this.transport === 'in-process') this.executor.prepare(task.taskId, loaded);
-        this.#launch(task);
-      },
-    );
+    this.capacity.open(this.leases.worker, this.config.concurrency, this.registry.queues(), (task, fresh) => {
+      // over HTTP the code may run in another process: there the fresh run is read as any other
+      if (fresh && this.transport === 'in-process') this.executor.prepare(task.taskId, fresh);
+      this.#launch(task);
+    });
     this.leases.onFreed = () => this.wake();
     this.#unsubscribe = [
       this.signals.on('due', () => this.wake()),

@@ -53,6 +53,7 @@ export class StepDeliveries {
   async execute(delivery: Delivery, key: string, definition: WorkflowDefinition): Promise<DeliveryReply> {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
+    const { life } = this.leases;
     let activation = this.cache.peek(runId);
     const known = activation?.find(key) !== undefined;
     const loaded = await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 });
@@ -65,7 +66,7 @@ export class StepDeliveries {
     const found = asked ?? (await this.#askedLate(definition, delivery, key));
     if (!found) return this.#stuck(lease, runId, key);
     const { header } = loaded;
-    this.leases.executing(lease, header.execution);
+    this.leases.executing(lease, header.execution, life);
     const before = loaded.rows.find((row) => row.key === key) ?? pendingRow(found.ask, loaded.now);
     const attempt = before.attempts + 1;
     const started = this.clock.sqlElapsed();

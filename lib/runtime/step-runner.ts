@@ -59,6 +59,12 @@ interface Executing {
 export class StepRunner {
   readonly #executing = new Set<Executing>();
 
+  /**
+   * Whether what this lease is for may be started now. It was valid when the journal was read; in between this process may have
+   * stood still (stopped, swapped out), and another one may have executed and journaled the step.
+   */
+  mayStart: (lease: Lease) => boolean = () => true;
+
   constructor(private readonly clock: Clock) {}
 
   /** Never throws: what the step throws is an outcome. */
@@ -69,6 +75,7 @@ export class StepRunner {
     header: RunHeader,
     lease: Lease,
   ): Promise<StepEnd> {
+    if (!this.mayStart(lease)) return 'abandoned';
     const { execute, timeoutMs } = ask.request;
     const step = new ExecutingStep(header, ask.key, attempt);
     let interrupt: (end: StepEnd) => void;

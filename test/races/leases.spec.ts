@@ -14,6 +14,7 @@ import {
 } from 'nestjs-workflow';
 import { RunStore, type TriggerRow } from '../../lib/ports/index.js';
 import type { Order, Started } from '../crash/protocol.js';
+import type { Database } from '../../lib/typeorm/database.js';
 import { bundle, Child } from '../support/child.js';
 import { createPostgres, type TestDatabase } from '../support/databases.js';
 import { boot, Executions, Gates, type BootOptions, type Instance, until } from './support.js';
@@ -120,6 +121,23 @@ function hold(): { readonly until: Promise<void>; readonly letGo: () => void } {
   const fulfilled = new Promise<void>((resolve) => (letGo = resolve));
   held.push(letGo);
   return { until: fulfilled, letGo };
+}
+
+/** Replies to this statement do not arrive before `letGo`, as in a process that stands still; the first ones do. */
+function holdReplies(
+  { database: of }: Instance,
+  wanted: string,
+  but = 0,
+): { count: number; letGo: () => void } {
+  const { until: released, letGo } = hold();
+  const replies = { count: -but, letGo };
+  const send: Database['query'] = of.query.bind(of);
+  of.query = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
+    const rows = await send<R>(name, text, values);
+    if (name === wanted && ++replies.count > 0) await released;
+    return rows;
+  };
+  return replies;
 }
 
 /** All that the tables hold of the runs. */
@@ -265,6 +283,43 @@ describe('an owner that stands still and is presumed dead', () => {
     const again = await a.get(WorkflowClient).trigger(Tier, { kind: 'one' });
     expect(await again.result({ timeout: '15s' })).toEqual(['A 2']);
   });
+
+  it.each([
+    ['the journal, for a step task', 'parallel', 'http', 'workflow_load', 1],
+    ['the journal, for a step task', 'parallel', 'in-process', 'workflow_load', 0],
+    ['that its run is inserted', 'two', 'in-process', 'workflow_trigger', 0],
+    ['that a step is journaled', 'two', 'in-process', 'workflow_commit', 0],
+  ] as const)(
+    'starts no step that others have executed, after it has stood still just when it read %s (%s, %s)',
+    async (_, kind, transport, statement, but) => {
+      for (const wakes of ['by that', 'by its beat'] as const) {
+        const gates = new Gates();
+        const a = await start('A', { transport, probe: gates });
+        const seen = (wanted: string): number => gates.seen.filter(({ point }) => point === wanted).length;
+        const replies = holdReplies(a, statement, but);
+        const runId = randomUUID();
+        const triggered = a.get(WorkflowClient).trigger(Tier, { kind }, { runId });
+        await until(() => replies.count > 0);
+        const before = a.get(Place).executions.of(runId);
+        const revive = a.stopHeart();
+        held.push(revive);
+        const b = await start('B', { transport });
+        await b.get(WorkflowClient).run(Tier, runId).result({ timeout: '15s' });
+        if (wakes === 'by its beat') {
+          revive();
+          await until(async () => (await workers(b)).includes(a.leases.worker));
+        }
+        replies.letGo();
+        await triggered;
+        await until(
+          () => seen('reply-sent') === seen('delivery-received') && a.get(WorkflowScheduler).active === 0,
+        );
+        expect(a.get(Place).executions.of(runId)).toEqual(before);
+        revive();
+        await Promise.all(open.splice(0).map((instance) => instance.app.close()));
+      }
+    },
+  );
 
   it('sweeps nobody before it has beaten well for one lease timeout', async () => {
     const a = await start('A');
