@@ -12,6 +12,7 @@ const DEFAULTS = {
   pollMs: 1000,
   heartbeatMs: 3000,
   leaseTimeoutMs: 10_000,
+  maxBlockedMs: 120_000,
   shutdownGraceMs: 20_000,
   stepsPerCall: 1,
   maxPayloadBytes: 1024 * 1024,
@@ -47,6 +48,7 @@ export function resolveConfig(
       'at least three heartbeats: one late beat must not cost the leases',
     );
   }
+  const maxBlockedMs = maxBlocked(worker.maxBlocked, leaseTimeoutMs);
   const maxPayloadBytes = count(options.maxPayloadBytes, DEFAULTS.maxPayloadBytes, 'maxPayloadBytes');
   return {
     worker: options.worker !== false,
@@ -54,6 +56,7 @@ export function resolveConfig(
     pollMs: duration(worker.pollInterval, DEFAULTS.pollMs, 'worker.pollInterval'),
     heartbeatMs,
     leaseTimeoutMs,
+    maxBlockedMs,
     shutdownGraceMs: duration(worker.shutdownGrace, DEFAULTS.shutdownGraceMs, 'worker.shutdownGrace', 0),
     steps,
     stepsPerCall: count(http.stepsPerCall, DEFAULTS.stepsPerCall, 'http.stepsPerCall'),
@@ -66,6 +69,19 @@ export function resolveConfig(
     announceMs: DEFAULTS.announceMs,
     ...overrides,
   };
+}
+
+function maxBlocked(value: Duration | false | undefined, leaseTimeoutMs: number): number {
+  if (value === false) return 0;
+  const ms = duration(value, Math.max(DEFAULTS.maxBlockedMs, leaseTimeoutMs), 'worker.maxBlocked');
+  if (ms < leaseTimeoutMs) {
+    refuse(
+      'worker.maxBlocked',
+      value,
+      'at least the lease timeout, for so long nobody is presumed dead; or false',
+    );
+  }
+  return ms;
 }
 
 function callConfig(given: WorkflowCallOptions | undefined, maxPayloadBytes: number): RuntimeConfig['calls'] {

@@ -1,5 +1,6 @@
 import {
   Inject,
+  Logger,
   Module,
   type DynamicModule,
   type MiddlewareConsumer,
@@ -43,6 +44,7 @@ import {
   Chance,
   Clock,
   Codec,
+  HeartbeatThread,
   RunEffects,
   RunIntake,
   RunStore,
@@ -76,6 +78,7 @@ import { SystemChance } from './runtime/system-chance.js';
 import { Takeovers } from './runtime/takeovers.js';
 import { SystemClock } from './runtime/system-clock.js';
 import { Database } from './typeorm/database.js';
+import { PgHeartbeatThread } from './typeorm/pg-heartbeat-thread.js';
 import { PgSignalChannel } from './typeorm/pg-signal-channel.js';
 import { TypeOrmScheduleStore } from './typeorm/schedule.store.js';
 import { StatementSender } from './typeorm/statement-sender.js';
@@ -169,6 +172,12 @@ const PROVIDERS: Provider[] = [
     provide: SignalChannel,
     inject: [Database],
     useFactory: (database: Database) => new PgSignalChannel(database, schemaOf(database.source)),
+  },
+  {
+    provide: HeartbeatThread,
+    inject: [Database],
+    useFactory: (database: Database) =>
+      new PgHeartbeatThread(database, tablesOf(schemaOf(database.source)), new Logger('Workflow')),
   },
   WorkflowRegistry,
   WorkflowExplorer,

@@ -54,6 +54,9 @@ export interface WorkflowWorkerOptions {
   heartbeat?: Duration;
   /** silence after which a process is presumed dead and its tasks are given to others; at least 3 heartbeats @default '10s' */
   leaseTimeout?: Duration;
+  /** how long a step may block the event loop and keep its lease: a thread beats meanwhile, on PostgreSQL; after that the process is
+   * taken for dead. At least `leaseTimeout`; `false`: no such thread @default '2m' */
+  maxBlocked?: Duration | false;
   /** how long running steps may go on after shutdown has begun @default '20s' */
   shutdownGrace?: Duration;
 }

@@ -146,7 +146,7 @@ const read = (file: string): string => readFileSync(join(LIB, file), 'utf8');
 
 describe('the layers of lib', () => {
   const seen = new Map(
-    files.filter((file) => file.endsWith('.ts')).map((file) => [file, importsOf(read(file))]),
+    files.filter((file) => /\.[jt]s$/.test(file)).map((file) => [file, importsOf(read(file))]),
   );
   const inFolders = [...seen].filter(([file]) => file.includes('/'));
 

@@ -2,6 +2,7 @@ export * from './codec.js';
 export * from './transport.js';
 export * from './clock.js';
 export * from './chance.js';
+export * from './heartbeat-thread.js';
 export * from './probe.js';
 export * from './store.js';
 export * from './schedules.js';

@@ -8,6 +8,8 @@ export abstract class RuntimeConfig {
   abstract readonly pollMs: number;
   abstract readonly heartbeatMs: number;
   abstract readonly leaseTimeoutMs: number;
+  /** how long a thread of its own beats while the main thread is blocked; 0: there is none */
+  abstract readonly maxBlockedMs: number;
   abstract readonly shutdownGraceMs: number;
   abstract readonly steps: StepOptions;
   abstract readonly stepsPerCall: number;

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import { Inject, Injectable, Logger } from '@nestjs/common';
-import { Chance, Clock, RunStore, type Lease } from '../ports/index.js';
+import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
+import { Chance, Clock, HeartbeatThread, RunStore, type Lease } from '../ports/index.js';
 import { WorkflowRegistry } from '../registry/index.js';
 import { RuntimeConfig } from './config.js';
 import { StepRunner } from './step-runner.js';
@@ -46,6 +46,7 @@ export class Leases {
     private readonly registry: WorkflowRegistry,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     chance: Chance,
+    @Optional() private readonly thread?: HeartbeatThread,
   ) {
     this.worker = chance.uuid();
     steps.mayStart = (lease) => !this.inDoubt && this.#isHeld(keyOf(lease));
@@ -61,6 +62,8 @@ export class Leases {
     await this.register();
     this.#lastBeat = this.#wellSince = this.clock.elapsed();
     this.#running = true;
+    const { heartbeatMs, maxBlockedMs } = this.config;
+    if (maxBlockedMs > 0) await this.thread?.start({ worker: this.worker, heartbeatMs, maxBlockedMs });
     this.#schedule();
   }
 
@@ -74,12 +77,22 @@ export class Leases {
     this.#running = false;
     this.#timer?.();
     await this.#beating;
+    await this.thread?.stop();
     await this.store.unregister(this.worker).catch(() => {});
   }
 
   /** True while nothing may be started: the others may already have given our tasks away. */
   get inDoubt(): boolean {
-    return !this.#running || this.clock.elapsed() - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT;
+    return !this.#running || (this.#late && !(this.#threadBeatAgo <= this.config.leaseTimeoutMs * DOUBT));
+  }
+
+  /** By its own beats alone: those of the thread keep the leases, and say nothing of what others have lost meanwhile. */
+  get #late(): boolean {
+    return this.clock.elapsed() - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT;
+  }
+
+  get #threadBeatAgo(): number {
+    return this.thread?.lastBeatAgo ?? Infinity;
   }
 
   /**
@@ -137,12 +150,13 @@ export class Leases {
     }
     if (sent - this.#lastBeat > this.config.leaseTimeoutMs * DOUBT) this.#wellSince = sent;
     this.#lastBeat = sent;
+    this.thread?.beaten(this.clock.elapsed() - sent);
   }
 
   /** Gives the tasks of silent workers to others. */
   async sweep(): Promise<void> {
     const { leaseTimeoutMs } = this.config;
-    if (this.inDoubt || this.clock.elapsed() - this.#wellSince < leaseTimeoutMs) return;
+    if (!this.#running || this.#late || this.clock.elapsed() - this.#wellSince < leaseTimeoutMs) return;
     const freed = await this.store.sweep(this.worker, leaseTimeoutMs);
     if (freed > 0) this.onFreed();
   }

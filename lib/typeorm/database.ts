@@ -38,6 +38,12 @@ export class Database {
     this.pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
+  /** What its connections are made of, for one that is made elsewhere. */
+  get connections(): { readonly driver: unknown; readonly pool: { Client: unknown; options: object } } {
+    const { driver } = this.source.options as { driver?: unknown };
+    return { driver, pool: this.pool as unknown as { Client: unknown; options: object } };
+  }
+
   /** False after a transaction pooler was met: statements are sent without their names from then on. */
   get usesPreparedStatements(): boolean {
     return this.named;

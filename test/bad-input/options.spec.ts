@@ -57,6 +57,18 @@ const BAD: [string, object, string, string][] = [
     '`worker.leaseTimeout` is "8s"',
   ],
   [
+    'worker.maxBlocked',
+    { worker: { maxBlocked: '9s' } },
+    'WF_INVALID_OPTIONS',
+    '`worker.maxBlocked` is "9s"; it must be at least the lease timeout',
+  ],
+  [
+    'worker.maxBlocked',
+    { worker: { maxBlocked: true as never } },
+    'WF_INVALID_DURATION',
+    'true is not a duration',
+  ],
+  [
     'worker.shutdownGrace',
     { worker: { shutdownGrace: '-1s' } },
     'WF_INVALID_DURATION',

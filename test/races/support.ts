@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { Global, Module, type INestApplication, type Provider } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { currentStep, WorkflowModule, WorkflowScheduler, type WorkflowModuleOptions } from 'nestjs-workflow';
+import { HeartbeatThread } from '../../lib/ports/heartbeat-thread.js';
 import { Probe, type ProbePoint } from '../../lib/ports/probe.js';
 import type { RuntimeConfig } from '../../lib/runtime/config.js';
 import { Leases } from '../../lib/runtime/leases.js';
@@ -75,11 +76,12 @@ export class Instance {
     return this.database.source.query(text);
   }
 
-  /** Its heart stands still, as that of a process that is swapped out: no beat and no sweep until the function is called. */
+  /** Its heart stands still, as that of a process that is swapped out, all its threads: no beat and no sweep until the function is called. */
   stopHeart(): () => void {
     let revive!: () => void;
     const revived = new Promise<void>((resolve) => (revive = resolve));
     const { leases } = this;
+    void this.app.get(HeartbeatThread, { strict: false }).stop();
     const beat = leases.beat.bind(leases);
     leases.beat = async () => {
       await revived;

@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,6 +28,10 @@ export async function bundle(entry: string): Promise<{ file: string; remove(): v
       rolldownOptions: { output: { entryFileNames: '[name].mjs' } },
     },
   });
+  // a thread is started from a file of its own, beside the code that starts it
+  for (const thread of readdirSync(join(ROOT, 'lib/typeorm')).filter((name) => name.endsWith('-thread.js'))) {
+    copyFileSync(join(ROOT, 'lib/typeorm', thread), join(outDir, thread));
+  }
   const file = join(outDir, `${basename(entry, '.ts')}.mjs`);
   return { file, remove: () => rmSync(outDir, { recursive: true, force: true }) };
 }

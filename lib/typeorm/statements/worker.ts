@@ -23,6 +23,12 @@ select 'valid', k.id, k.fence
 from unnest($2::bigint[], $3::int[]) as i(task_id, fence) join ${t.task} k on k.id = i.task_id and k.fence = i.fence`,
 };
 
+/** A beat and nothing else, by the thread that stands in for the main one. It changes no row when the others have presumed us dead. */
+export const stillAlive: Statement = {
+  name: 'workflow_still_alive',
+  text: (t) => `update ${t.worker} set beat_at = now() where id = $1::uuid`,
+};
+
 /** A worker that stops gives back what it still holds, due at once: nobody has to find out that it is gone. */
 export const unregister: Statement = {
   name: 'workflow_unregister',
