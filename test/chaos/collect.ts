@@ -12,16 +12,25 @@ const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::
 export async function collect(console: Console, driver: Driver, kills: readonly Kill[]): Promise<Evidence> {
   return {
     accepted: await readAll(driver),
+    steps: await console.rows<StepExecution>(
+      `select execution::text, key, attempt, pid, ${ms('started_at')} as "startedAt" from chaos.execution order by started_at`,
+    ),
+    kills,
+    ...(await readTables(console)),
+  };
+}
+
+/** What the triggers saw, and what is left in the tables of the library. */
+export async function readTables(
+  console: Pick<Console, 'rows'>,
+): Promise<Pick<Evidence, 'executions' | 'history' | 'left'>> {
+  return {
     executions: await console.rows<ExecutionRow>(
       `select id::text as execution, run_id as "runId", status from workflow_run order by id`,
     ),
     history: await console.rows<HistoryRow>(
       `select ${ms('at')} as at, what, execution::text, key, detail from chaos.history order by id`,
     ),
-    steps: await console.rows<StepExecution>(
-      `select execution::text, key, attempt, pid, ${ms('started_at')} as "startedAt" from chaos.execution order by started_at`,
-    ),
-    kills,
     left: await console.rows<{ execution: string; what: string }>(
       `select r.id::text as execution, x.what from workflow_run r
        join (select execution, 'task' as what from workflow_task union all select execution, 'message' from workflow_message) x

