@@ -41,6 +41,7 @@ export interface CallResponse<B = unknown> {
   readonly body: B;
 }
 
+/** What became of one attempt of an external call. */
 export type CallOutcome =
   { readonly ok: true; readonly value: CallResponse } | { readonly ok: false; readonly error: CallError };
 
