@@ -50,7 +50,7 @@ describe('the documents', () => {
 
   it('name npm scripts that exist', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-    const own = ['ci', 'install'];
+    const own = ['audit', 'ci', 'install'];
     const named = [...DOCS, '.ci/run'].flatMap((doc) =>
       [...read(doc).matchAll(/\bnpm (?:run )?([a-z][\w:-]*)/g)].map(([, name]) => name!),
     );
