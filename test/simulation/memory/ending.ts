@@ -61,6 +61,7 @@ export function cancelWhere(
     if (undoes) {
       run.cancellingAt = now;
       run.uncascaded = true;
+      t.changed(run, 'cancelling');
       t.owe(run);
       continue;
     }

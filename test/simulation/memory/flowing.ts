@@ -110,7 +110,7 @@ export function claimFlow(
   ];
   for (const { row } of ready) row.servedAt = now;
   for (const { task, row } of chosen) {
-    lease(task, worker);
+    lease(t, task, worker);
     if (row.rate === null) continue;
     const width = row.periodMs! / BUCKETS;
     const ends = Math.max(now, Math.ceil(now / width) * width);

@@ -103,6 +103,7 @@ function checkRows(t: MemoryTables, owned: readonly Owned[]): void {
 }
 
 function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, now: number): void {
+  t.wrote(one, one.turn);
   const written = one.rows.filter((row) => writeRow(t, one.execution, row)).map(({ key }) => key);
   for (const { key, kind, dueAt, flow } of one.tasks) {
     if (!written.includes(key) || t.tasksOf.get(one.execution)?.has(key)) continue;
@@ -127,11 +128,11 @@ function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, 
   const next = late ? ({ to: 'suspend', dueAt: null } as const) : one.next;
   switch (next.to) {
     case 'continue':
-      count(run, one.rollbacks, undefined);
+      count(t, run, one.rollbacks, undefined);
       if (one.turn !== null) task.turn++;
       return;
     case 'suspend': {
-      count(run, one.rollbacks, next.attempt);
+      count(t, run, one.rollbacks, next.attempt);
       const dueAt = next.dueAt ?? Infinity;
       task.dueAt = grown ? Math.min(now, dueAt) : dueAt;
       task.turn++;
@@ -144,14 +145,19 @@ function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, 
       return goOn(t, one, next, task, run, now);
     default:
       end(t, run, task.fence, next.to, now);
-      if (next.to === 'completed') run.result = next.result;
+      if (next.to === 'completed') {
+        run.result = next.result;
+        t.changed(run, 'result');
+      }
       if (next.to === 'failed') run.error = next.error;
   }
 }
 
-function count(run: RunRow, rollbacks: number | null, attempt: number | undefined): void {
+function count(t: MemoryTables, run: RunRow, rollbacks: number | null, attempt: number | undefined): void {
   if (attempt !== undefined) run.attempt = attempt;
-  if (rollbacks !== null) run.rollbacks = Math.max(run.rollbacks, rollbacks);
+  if (rollbacks === null) return;
+  run.rollbacks = Math.max(run.rollbacks, rollbacks);
+  t.changed(run, 'rollbacks');
 }
 
 /** A journaled row never changes; a repeated statement takes nothing back that was answered or tried since. */
@@ -231,6 +237,7 @@ export function answer(t: MemoryTables, commits: readonly StepCommit[], now: num
   const owned = commits.map((one) => ({ one, task: held(t, one) }));
   return owned.map(({ one, task }): CommitResult => {
     if (!task) return 'lost';
+    t.wrote(one, null);
     const { row, retryAt } = one;
     const known = t.steps.get(one.execution)?.get(row.key);
     if (known?.state === 'pending') {

@@ -31,7 +31,7 @@ export function claim(
     ...due.filter((row) => !isCall(row)).slice(0, limit),
     ...due.filter(isCall).slice(0, calls),
   ];
-  for (const row of chosen) lease(row, worker);
+  for (const row of chosen) lease(t, row, worker);
   const used = new Set(unleased.map(({ priority }) => priority).filter((priority) => priority < PARKED));
   return {
     tasks: chosen.map((row) => taskOf(t, row)),

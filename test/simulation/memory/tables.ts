@@ -1,5 +1,5 @@
 import type { JournalRow } from '../../../lib/engine/journal.js';
-import type { RunHeader, Task } from '../../../lib/ports/index.js';
+import type { Lease, RunHeader, Task } from '../../../lib/ports/index.js';
 
 /** Rows as the migrations declare them. Times are ms; `Infinity` stands for a due time that never comes. */
 export interface RunRow {
@@ -250,6 +250,11 @@ export class MemoryTables {
     task.wanted += arrived;
     task.dueAt = Math.min(task.dueAt, now);
   }
+
+  /** Called where a lease is given, where a lease holder writes, and where a header changes: for those who keep a history. */
+  leased(_lease: Lease, _worker: string): void {}
+  wrote(_lease: Lease, _turn: number | null): void {}
+  changed(_run: RunRow, _what: 'result' | 'rollbacks' | 'cancelling'): void {}
 
   holderOf(singletonKey: string): RunRow | undefined {
     for (const run of this.active.values())

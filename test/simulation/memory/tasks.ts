@@ -26,10 +26,11 @@ export function taskOf(t: MemoryTables, row: TaskRow): Task {
 export const queuesOf = (workflows: readonly string[], calls: number): string[] =>
   calls > 0 ? [...workflows, ...workflows.map(callQueue)] : [...workflows];
 
-export function lease(row: TaskRow, worker: string): void {
+export function lease(t: MemoryTables, row: TaskRow, worker: string): void {
   row.owner = worker;
   row.fence++;
   row.turn = 0;
+  t.leased(row, worker);
 }
 
 /** A lease is given back: the next fence shuts out whoever still works under it. */
