@@ -81,7 +81,7 @@ export class ProgramDice {
     const draw = dice.int(0, 99);
     if (draw < 34) {
       const fails = dice.happens(0.7) ? 0 : dice.happens(0.15) ? FAILS_FOR_GOOD : dice.int(1, 2);
-      const ms = dice.happens(0.1) ? Math.round(dice.skewed(1, 20_000)) : Math.round(dice.skewed(0, 200));
+      const ms = dice.happens(0.2) ? Math.round(dice.between(1, 15_000)) : Math.round(dice.skewed(0, 200));
       return { do: 'step', key: this.#key('s'), ms, fails, tolerant: dice.happens(0.5) };
     }
     if (draw < 46 && depth < 3) return { do: 'all', key: this.#key('a'), branches: this.#branches(depth) };

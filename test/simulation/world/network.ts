@@ -11,6 +11,9 @@ export interface Weather {
   readonly refused: number;
   readonly cut: number;
   readonly ghost: number;
+  /** the sender dies, or stands still, when the statement has been executed and before it hears of it */
+  readonly dies: number;
+  readonly stalls: number;
   /** of one delivery */
   readonly lostRequest: number;
   readonly lostReply: number;
@@ -23,6 +26,8 @@ export const CALM: Weather = {
   refused: 0,
   cut: 0,
   ghost: 0,
+  dies: 0,
+  stalls: 0,
   lostRequest: 0,
   lostReply: 0,
   copied: 0,
@@ -75,10 +80,21 @@ export class Network {
         } catch (error) {
           return answer(() => reject(error as Error));
         }
+        this.#strike(from);
         if (fate === 'cut') answer(fail);
         else if (fate === 'ok') answer(() => resolve(result));
       });
     });
+  }
+
+  /** The moments that count are those between a statement and what follows from it. */
+  #strike(process: SimulatedProcess): void {
+    const { dice, world } = this;
+    const { dies, stalls } = world.weather;
+    if (!process.worker || !process.alive) return;
+    const draw = dice.fraction();
+    if (draw < dies) world.kill(process, dice.skewed(0, 20_000));
+    else if (draw < dies + stalls) world.stall(process, dice);
   }
 
   /** A request of the step-callback protocol to whoever the load balancer picks. */

@@ -135,6 +135,8 @@ export class Scenario {
       refused: often(0.2),
       cut: often(0.2),
       ghost: often(0.1),
+      dies: often(0.02),
+      stalls: often(0.02),
       lostRequest: often(0.15),
       lostReply: often(0.15),
       copied: often(0.3),
@@ -144,7 +146,7 @@ export class Scenario {
   }
 
   #fate(): void {
-    for (let i = this.dice.int(0, 5); i > 0; i--) {
+    for (let i = this.dice.int(0, 12); i > 0; i--) {
       this.world.time.after(null, this.dice.between(0, STORM_MS), () => this.#strike());
     }
   }
@@ -155,14 +157,9 @@ export class Scenario {
     const draw = dice.int(0, 9);
     if (!process) return void world.boot();
     if (draw < 4) {
-      world.fault('crash');
-      world.crash(process);
-      world.time.after(null, dice.skewed(0, 20_000), () => world.boot(process.worker));
+      world.kill(process, dice.skewed(0, 20_000));
     } else if (draw < 7) {
-      const ms = dice.skewed(500, 40_000);
-      world.fault('pause');
-      world.note(`${process.name} stands still for ${Math.round(ms)} ms`);
-      process.standsUntil = Math.max(process.standsUntil, world.time.now + ms);
+      world.stall(process, dice);
     } else if (draw < 8) {
       const ms = dice.skewed(500, 25_000);
       world.fault('database away');

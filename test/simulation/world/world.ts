@@ -113,6 +113,21 @@ export class World {
     return process;
   }
 
+  /** It dies, and another takes its place after a while. */
+  kill(process: SimulatedProcess, awayMs: number): void {
+    this.fault('crash');
+    this.crash(process);
+    this.time.after(null, awayMs, () => this.boot(process.worker));
+  }
+
+  /** It stands still, often for longer than its leases hold, and goes on as if nothing had been. */
+  stall(process: SimulatedProcess, dice: Dice): void {
+    const ms = dice.happens(0.5) ? dice.between(9000, 40_000) : dice.skewed(500, 12_000);
+    this.fault('pause');
+    this.note(`${process.name} stands still for ${Math.round(ms)} ms`);
+    process.standsUntil = Math.max(process.standsUntil, this.time.now + ms);
+  }
+
   crash(process: SimulatedProcess, why = 'crashes'): void {
     this.note(`${process.name} ${why}`);
     process.die();
