@@ -1,4 +1,5 @@
 import type { AdvanceCommit, CommitResult, Lease, Settled, StepCommit } from '../../lib/ports/index.js';
+import type { Rule } from './check/checker.js';
 import { SimulatedStore, type StoreClass } from './world/world.js';
 
 /** Whatever the fence of a lease was: the one that holds now. */
@@ -6,13 +7,13 @@ function presentFence<L extends Lease>(store: { fenceOf(taskId: string): number 
   return { ...lease, fence: store.fenceOf(lease.taskId) ?? lease.fence };
 }
 
-/** Commits and answers are taken under any fence: a process that stood still writes over another. */
+/** Commits and answers are taken under any fence and turn: a process that stood still writes over another. */
 class ForgetsTheFence extends SimulatedStore {
   fenceOf(taskId: string): number | undefined {
     return this.tables.tasks.get(taskId)?.fence;
   }
   override commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    return super.commit(commits.map((one) => presentFence(this, one)));
+    return super.commit(commits.map((one) => ({ ...presentFence(this, one), turn: null })));
   }
   override answer(commits: readonly StepCommit[]): Promise<CommitResult[]> {
     return super.answer(commits.map((one) => presentFence(this, one)));
@@ -90,14 +91,22 @@ class CancelsTheHeaderOnly extends SimulatedStore {
   }
 }
 
-/** Stores that break a promise, each in one way: the simulation has to find every one of them. */
-export const MUTANTS: readonly { readonly store: StoreClass; readonly within: number }[] = [
-  { store: ForgetsTheFence, within: 60 },
-  { store: AnswersBeforeTheFlush, within: 60 },
-  { store: ReleasesWithoutFence, within: 120 },
-  { store: LosesWakeUps, within: 60 },
-  { store: NeverSettles, within: 20 },
-  { store: NeverSweeps, within: 40 },
-  { store: ForgetsKeptEvents, within: 20 },
-  { store: CancelsTheHeaderOnly, within: 60 },
+/** Stores that break a promise, each in one way: within so many seeds the simulation finds every one of them, by one of its rules. */
+export const MUTANTS: readonly {
+  readonly store: StoreClass;
+  readonly within: number;
+  readonly rules: readonly Rule[];
+}[] = [
+  {
+    store: ForgetsTheFence,
+    within: 200,
+    rules: ['one writer for a fence', 'journaled is never executed again'],
+  },
+  { store: AnswersBeforeTheFlush, within: 20, rules: ['journaled before what depends on it'] },
+  { store: ReleasesWithoutFence, within: 40, rules: ['one writer for a fence'] },
+  { store: LosesWakeUps, within: 200, rules: ['every run ends'] },
+  { store: NeverSettles, within: 20, rules: ['every run ends'] },
+  { store: NeverSweeps, within: 40, rules: ['every run ends'] },
+  { store: ForgetsKeptEvents, within: 40, rules: ['every run ends'] },
+  { store: CancelsTheHeaderOnly, within: 60, rules: ['one outcome'] },
 ];

@@ -127,6 +127,7 @@ export class SimulatedProcess implements Actor, Host {
     registry.add({
       name: 'program',
       version: null,
+      takesOver: [],
       type: ProgramWorkflow as Type<WorkflowHandler<any, any>>,
       retry: { retries: 2, backoff: { initial: '300ms' } },
       stepDefaults: {},

@@ -25,7 +25,7 @@ export class Scenario {
     const { world, dice } = this;
     for (let i = dice.int(1, 3); i > 0; i--) world.boot();
     world.boot(false);
-    for (let i = dice.int(3, 10); i > 0; i--) this.#run();
+    for (let i = dice.int(4, 14); i > 0; i--) this.#run();
     const quiet = dice.happens(0.1);
     if (!quiet) {
       this.#weather();
@@ -113,17 +113,15 @@ export class Scenario {
       world.time.after(null, PATIENCE_MS, attempt);
       if (ready.length === 0) return;
       const process = dice.pick(ready);
-      world.time.after(process, 0, () => {
-        ask(process).then(
-          (answer) => {
-            if (over) return;
-            over = true;
-            this.#open--;
-            done(answer);
-          },
-          () => undefined,
-        );
-      });
+      const asking = async (): Promise<void> => {
+        const answer = await ask(process);
+        if (over) return;
+        over = true;
+        this.#open--;
+        done(answer);
+      };
+      // refused, or the run is not there yet: asked again
+      world.time.after(process, 0, () => void asking().catch(() => undefined));
     };
     world.time.after(null, at, attempt);
   }
@@ -136,7 +134,7 @@ export class Scenario {
       cut: often(0.2),
       ghost: often(0.1),
       dies: often(0.02),
-      stalls: often(0.02),
+      stalls: often(0.06),
       lostRequest: often(0.15),
       lostReply: often(0.15),
       copied: often(0.3),
