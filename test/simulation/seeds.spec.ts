@@ -9,7 +9,7 @@ const ONCE_FAILED: readonly { readonly seed: number; readonly why: string }[] = 
   { seed: 571, why: 'the same, for a call that was claimed before' },
 ];
 
-const FIXED = Array.from({ length: 100 }, (_, i) => 9000 + i);
+const FIXED = Array.from({ length: 40 }, (_, i) => 9000 + i);
 
 async function expectKept(seed: number): Promise<void> {
   const { violations, history } = await simulate(seed);
@@ -20,7 +20,7 @@ async function expectKept(seed: number): Promise<void> {
 describe('every promise is kept', () => {
   it.each(ONCE_FAILED)('in world $seed, where once $why', ({ seed }) => expectKept(seed));
 
-  it('in a hundred others', async () => {
+  it('in forty others', async () => {
     for (const seed of FIXED) await expectKept(seed);
   });
 });

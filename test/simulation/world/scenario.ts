@@ -6,7 +6,7 @@ import type { World } from './world.js';
 
 /** How long things go wrong, and for how long it is calm afterwards at most: a run that has not ended by then is lost. */
 const STORM_MS = 45_000;
-export const CALM_MS = 1_200_000;
+export const CALM_MS = 600_000;
 /** A caller that has heard nothing for so long asks again. */
 const PATIENCE_MS = 15_000;
 
