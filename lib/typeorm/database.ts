@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { WorkflowError } from '../errors/index.js';
@@ -22,6 +23,7 @@ export class Database {
   private readonly listeners = new Set<Listener>();
   private readonly reserved = new ReservedConnection(() => this.makeClient());
   private named = true;
+  private readonly preparedNames = new Map<string, string>();
 
   /** @param source initialized; it stays the caller's to destroy */
   constructor(readonly source: DataSource) {
@@ -50,7 +52,7 @@ export class Database {
   }
 
   /**
-   * Sends one statement and gives its rows. It is prepared under `name` once per connection, so a name means one text.
+   * Sends one statement and gives its rows. It is prepared once per connection, under `name` and a digest of its text.
    * Errors are those of node-postgres, unwrapped; `isTransient` and `isPoison` tell what they mean.
    */
   async query<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
@@ -84,8 +86,7 @@ export class Database {
       try {
         const done = await work(async <R>(name: string, text: string, values: unknown[]) => {
           this.onQuery?.(name);
-          const statement = this.named ? { name, text, values } : { text, values };
-          return (await client.query(statement)).rows as R[];
+          return (await client.query(this.statement(name, text, values))).rows as R[];
         });
         await client.query('commit');
         return done;
@@ -106,7 +107,7 @@ export class Database {
     this.onQuery?.(name);
     if (this.named) {
       try {
-        return (await send({ name, text, values })).rows as R[];
+        return (await send(this.statement(name, text, values))).rows as R[];
       } catch (error) {
         if (!POOLER_STATES.includes(sqlStateOf(error))) throw error;
         // refused before anything was executed, so it may be sent again at once
@@ -114,6 +115,20 @@ export class Database {
       }
     }
     return (await send({ text, values })).rows as R[];
+  }
+
+  /**
+   * With a name that means this text, whoever has prepared it: behind a transaction pooler that may have been another process, of
+   * another release or for another schema, whose statement of the same name would be executed without an error.
+   */
+  private statement(name: string, text: string, values: unknown[]): pg.QueryConfig {
+    if (!this.named) return { text, values };
+    let prepared = this.preparedNames.get(text);
+    if (prepared === undefined) {
+      prepared = `${createHash('sha256').update(text).digest('hex').slice(0, 12)}_${name}`;
+      this.preparedNames.set(text, prepared);
+    }
+    return { name: prepared, text, values };
   }
 
   /**

@@ -6,6 +6,7 @@ const CONNECTION_CODES = new Set([
   '57P02',
   '57P03',
   '57P05',
+  '25P03',
   '53300',
   // a former primary after a failover: another connection finds the new one
   '25006',

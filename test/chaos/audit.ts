@@ -26,7 +26,8 @@ export class AuditLog {
     const values = [randomUUID(), runId, execution, key.join('/'), attempt, process.pid, startedAt];
     const text = `insert into chaos.execution (id, run_id, execution, key, attempt, pid, started_at)
       values ($1, $2, $3, $4, $5, $6, to_timestamp($7::float8 / 1000)) on conflict do nothing`;
-    await insisting(() => this.#pool.query({ name: 'chaos_executed', text, values }));
+    // without a name: it may stand behind a transaction pooler
+    await insisting(() => this.#pool.query(text, values));
   }
 }
 

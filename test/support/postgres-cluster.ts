@@ -132,7 +132,7 @@ class Server {
  * Below the ports that outgoing connections are given: none of them takes it while the server is away, and no client that
  * tries again meanwhile meets itself there.
  */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
     if (await isFree(port)) return port;
