@@ -70,6 +70,7 @@ export class Journal {
   #undelivered: JournalRow[] = [];
   readonly #taken = new Set<string>();
   readonly #unseen = new Set<string>();
+  readonly #patches = new Map<string, JournalRow>();
   #inbox: readonly InboxMessage[] = [];
   /** messages for one step, by its key */
   #results = new Map<string, InboxMessage>();
@@ -98,6 +99,11 @@ export class Journal {
 
   get rows(): readonly JournalRow[] {
     return [...this.#rows.values()];
+  }
+
+  /** Marks that changed code has left. */
+  get patches(): Iterable<JournalRow> {
+    return this.#patches.values();
   }
 
   get(key: string): JournalRow | undefined {
@@ -147,6 +153,7 @@ export class Journal {
   #set(row: JournalRow): void {
     this.#rows.set(row.key, row);
     if (row.eventId !== null) this.#taken.add(row.eventId);
+    if (row.kind === 'patch') this.#patches.set(row.key, row);
     if (row.state !== 'journaled') return;
     if (!isMark(row)) this.#undelivered.push(row);
     this.position = Math.max(this.position, row.position!);

@@ -4,9 +4,10 @@ import { arrivalsFor } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
-import { patchRow } from '../engine/patch.js';
+import { patchRow, withNext } from '../engine/patch.js';
 import type { Ask } from '../engine/replay.js';
 import { endedOf, PREFIXES } from '../engine/transition.js';
+import { WorkflowError } from '../errors/index.js';
 import type { Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
@@ -49,6 +50,8 @@ export class Activation {
   readonly #ending: RunEnding;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new Set<string>();
+  /** keys of new marks behind which nothing was asked yet */
+  readonly #marks = new Set<string>();
   readonly #logger = new Logger('Workflow');
 
   constructor(
@@ -68,9 +71,15 @@ export class Activation {
       loaded.header,
       this.journal,
       replayed,
-      () => this.#asked(),
+      (key) => {
+        this.#markNext(key);
+        this.#asked();
+      },
       (count) => this.#flush.registered(count),
-      (key, occurrence) => this.#put(patchRow(key, occurrence, this.position + 1, this.time())),
+      (key, occurrence) => {
+        this.#put(patchRow(key, occurrence, this.position + 1, this.time()));
+        this.#marks.add(key);
+      },
     );
     this.#ending = new RunEnding(on, definition, this.#code, this.#flush, {
       position: () => this.position,
@@ -216,7 +225,9 @@ export class Activation {
     for (;;) {
       await this.#code.deliverAll();
       const code = this.#code;
+      const passed = await code.passedOver(LATE_ASK_MS);
       this.#planned = code.asked;
+      if (passed) return this.#end(options, this.#stuck(this.#older(passed)));
       if (code.exit || code.outcome) {
         const next = code.exit ? this.#ending.left(code.exit) : this.#ending.settled(code.outcome!);
         if (next) return this.#end(options, next);
@@ -263,6 +274,22 @@ export class Activation {
   #stuck(why: Error): Next {
     this.#logger.error(why.message);
     return { to: 'suspend', dueAt: this.time() + STUCK_MS, stuck: why.message };
+  }
+
+  #older({ key }: JournalRow): WorkflowError {
+    const { runId, workflow } = this.header;
+    return new WorkflowError(
+      'WF_NON_DETERMINISM',
+      `Run ${runId} of "${workflow}" has gone the way of newer code (${key}), which this code does not know`,
+    );
+  }
+
+  /** A mark says what came next, if that is known by the flush that stores it. */
+  #markNext(asked: string): void {
+    for (const key of this.#marks) {
+      if (this.#flush.pending.has(key)) this.#put(withNext(this.journal.get(key)!, asked));
+    }
+    this.#marks.clear();
   }
 
   #forgotten(): NonDeterminismError {

@@ -13,6 +13,10 @@ export class PendingFlush {
     this.#rows.set(row.key, row);
   }
 
+  has(key: string): boolean {
+    return this.#rows.has(key);
+  }
+
   consume(ids: Iterable<string>): void {
     for (const id of ids) this.#consumed.add(id);
   }

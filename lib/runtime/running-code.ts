@@ -4,7 +4,7 @@ import { NO_VALUE } from '../engine/arrivals.js';
 import { ChildFailedError, StepFailedError } from '../engine/errors.js';
 import { decodeFailure } from '../engine/failure.js';
 import type { Journal, JournalRow } from '../engine/journal.js';
-import { isPatched } from '../engine/patch.js';
+import { isPatched, passedOver } from '../engine/patch.js';
 import { Replay, type Ask, type Exit, type Outcome } from '../engine/replay.js';
 import { PREFIXES, type Ended, type Phase } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
@@ -35,6 +35,8 @@ export class RunningCode {
   #lastEntryAt: number;
   /** keys whose answer was found here, not loaded: what the code does with them it does for the first time */
   readonly #ours = new Set<string>();
+  /** keys that were asked for, and those of the calls of `ctx.patched` */
+  readonly #asked = new Set<string>();
   #wake: () => void = () => {};
   readonly #logger = new Logger('Workflow');
 
@@ -51,7 +53,7 @@ export class RunningCode {
     private readonly header: RunHeader,
     private readonly journal: Journal,
     replayed: boolean,
-    private readonly onAsk: () => void,
+    private readonly onAsk: (key: string) => void,
     private readonly onRollback: (count: number) => void,
     private readonly onPatch: (key: string, occurrence: number) => void,
   ) {
@@ -93,6 +95,7 @@ export class RunningCode {
             ? (rollback) => replay === this.#replay && this.onRollback(this.#rollbacks.push(rollback))
             : undefined,
         isPatched: (key, occurrence) => {
+          this.#asked.add(key);
           if (isLive() && replay === this.#replay && !this.journal.get(key)) this.onPatch(key, occurrence);
           return isPatched(this.journal.get(key), occurrence);
         },
@@ -100,7 +103,8 @@ export class RunningCode {
         lastEntryAt: () => this.#lastEntryAt,
         asked: (key) => {
           this.journal.seen(key);
-          if (replay === this.#replay) this.onAsk();
+          this.#asked.add(key);
+          if (replay === this.#replay) this.onAsk(key);
         },
       },
     );
@@ -125,6 +129,14 @@ export class RunningCode {
       const left = until - this.on.clock.elapsed();
       if (left <= 0 || !(await this.activity(left))) return false;
     }
+  }
+
+  /** A mark in the journal that this code must be older than; code that awaits I/O of its own is given time to come to it. */
+  async passedOver(patienceMs: number): Promise<JournalRow | undefined> {
+    const find = (): JournalRow | undefined =>
+      passedOver(this.journal.patches, PREFIXES[this.#phase], (key) => this.#asked.has(key));
+    if (find() && !this.outcome) await this.deliverUntil(() => !find(), patienceMs);
+    return find();
   }
 
   get phase(): Phase {

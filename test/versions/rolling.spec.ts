@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { currentStep, Workflow, WorkflowClient, WorkflowContext } from 'nestjs-workflow';
 import { RunStore } from '../../lib/ports/index.js';
 import { createPostgres, type TestDatabase } from '../support/databases.js';
-import { boot, type BootOptions, type Instance } from '../races/support.js';
+import { boot, until, type BootOptions, type Instance } from '../races/support.js';
 import { Balancer, joining } from './balancer.js';
 
 const KEY = 'a-signing-key-for-tests-of-32-or-more-characters';
@@ -32,6 +32,33 @@ const orderOf = (version: string): Type<any> => {
   }
   return Order;
 };
+
+/** The code of an older release and of a newer one, both without a version: the newer pays once more than it charged, and thanks. */
+@Workflow({ name: 'changed' })
+class Before {
+  async run(ctx: WorkflowContext): Promise<string[]> {
+    return [
+      await ctx.run('reserve', () => did('old')),
+      await ctx.run('charge', () => did('old')),
+      await ctx.run('pack', () => did('old')),
+      await ctx.run('ship', () => did('old')),
+    ];
+  }
+}
+
+@Workflow({ name: 'changed' })
+class After {
+  async run(ctx: WorkflowContext): Promise<string[]> {
+    const done = [await ctx.run('reserve', () => did('new'))];
+    done.push(
+      await (ctx.patched('pay') ? ctx.run('pay', () => did('new')) : ctx.run('charge', () => did('new'))),
+    );
+    done.push(await ctx.run('pack', () => did('new')));
+    done.push(await ctx.run('ship', () => did('new')));
+    if (ctx.patched('thanks')) done.push(await ctx.run('thank', () => did('new')));
+    return done;
+  }
+}
 
 describe('a fleet of several versions behind one URL', () => {
   let database: TestDatabase;
@@ -78,26 +105,75 @@ describe('a fleet of several versions behind one URL', () => {
   it.each([
     { by: 'requests', versions: ['1', '2'], count: 300 },
     { by: 'connections', versions: ['1', '2', '3'], count: 60 },
-  ] as const)('executes each run in its version, balanced by $by', async ({ by, versions, count }) => {
+  ] as const)(
+    'executes each run in its version, balanced by $by',
+    async ({ by, versions, count }) => {
+      database = await createPostgres();
+      balancer = await Balancer.start(by);
+      for (const version of versions) await deploy([orderOf(version)]);
+      const delays = givenBack();
+      const runs = await Promise.all(
+        Array.from({ length: count }, (_, n) =>
+          instances[n % versions.length]!.get(WorkflowClient).trigger('order', n, { runId: `r${n}` }),
+        ),
+      );
+      const results = await Promise.all(runs.map((run) => run.result({ timeout: '150s' })));
+      expect(results).toEqual(runs.map((_, n) => Array(4).fill(versions[n % versions.length])));
+      expect(new Set(executed).size).toBe(executed.length);
+      expect(executed).toHaveLength(4 * count);
+      // a delivery that went astray was an attempt of nothing, and made nobody wait
+      expect(delays.filter((delay) => delay > 0)).toEqual([]);
+      if (by === 'requests') expect(balancer.answers.get(421)).toBeGreaterThan(0);
+      const steps = await instances[0]!.rows<{ attempts: number }>(
+        "select distinct attempts from workflow_step where kind = 'step'",
+      );
+      expect(steps).toEqual([{ attempts: 1 }]);
+    },
+    180_000,
+  );
+
+  it('never does in the old way what newer code of the same version has begun in the new way', async () => {
     database = await createPostgres();
-    balancer = await Balancer.start(by);
-    for (const version of versions) await deploy([orderOf(version)]);
-    const delays = givenBack();
-    const runs = await Promise.all(
-      Array.from({ length: count }, (_, n) =>
-        instances[n % versions.length]!.get(WorkflowClient).trigger('order', n, { runId: `r${n}` }),
-      ),
+    balancer = await Balancer.start();
+    const old = await deploy([Before]);
+    const next = await deploy([After]);
+    const runIds = Array.from({ length: 40 }, (_, n) => `r${n}`);
+    for (const [n, runId] of runIds.entries())
+      await instances[n % 2]!.get(WorkflowClient).trigger('changed', {}, { runId });
+    const client = next.get(WorkflowClient);
+    const state = async (): Promise<{ stuck: string[]; ended: number }> => {
+      const { runs } = await client.list({ limit: 1000 });
+      return {
+        stuck: runs.flatMap((run) => ('stuck' in run && run.stuck !== undefined ? [run.runId] : [])),
+        ended: runs.filter(({ status }) => status === 'completed').length,
+      };
+    };
+    await until(
+      async () => {
+        const { stuck, ended } = await state();
+        return stuck.length + ended === runIds.length;
+      },
+      state,
+      60_000,
     );
-    const results = await Promise.all(runs.map((run) => run.result({ timeout: '150s' })));
-    expect(results).toEqual(runs.map((_, n) => Array(4).fill(versions[n % versions.length])));
-    expect(new Set(executed).size).toBe(executed.length);
-    expect(executed).toHaveLength(4 * count);
-    // a delivery that went astray was an attempt of nothing, and made nobody wait
-    expect(delays.filter((delay) => delay > 0)).toEqual([]);
-    if (by === 'requests') expect(balancer.answers.get(421)).toBeGreaterThan(0);
-    const steps = await instances[0]!.rows<{ attempts: number }>(
-      "select distinct attempts from workflow_step where kind = 'step'",
-    );
-    expect(steps).toEqual([{ attempts: 1 }]);
+    const { stuck } = await state();
+    expect(stuck.length).toBeGreaterThan(0);
+    const why = await client.get(stuck[0]!).then((run) => 'stuck' in run && run.stuck);
+    expect(why).toMatch(/has gone the way of newer code \(@patched\/(pay|thanks)\)/);
+
+    instances.splice(instances.indexOf(old), 1);
+    await old.app.close();
+    // some have been looked at again by themselves meanwhile
+    await client.resume(stuck);
+    for (const runId of runIds) {
+      await client.run('changed', runId).result({ timeout: '60s' });
+      const steps = executed.filter((one) => one.startsWith(`${runId}/`)).map((one) => one.split(/[/ ]/)[1]!);
+      expect(steps.toSpliced(1, 1).slice(0, 3)).toEqual(['reserve', 'pack', 'ship']);
+      expect(['charge', 'pay']).toContain(steps[1]);
+      expect(steps.filter((step) => step === 'charge' || step === 'pay')).toHaveLength(1);
+      expect(new Set(steps).size).toBe(steps.length);
+    }
+    for (const runId of stuck)
+      expect(executed.filter((one) => one.startsWith(`${runId}/thank `))).toHaveLength(1);
   }, 180_000);
 });
