@@ -41,6 +41,14 @@ describe('runs of a version that nobody serves', () => {
       { queue: 'order@1', workflow: 'order', from: '1', to: '2' },
       { queue: 'order', workflow: 'order', from: null, to: '2' },
       { queue: 'order', workflow: 'order', from: '2', to: '2' },
+      { queue: 'order', workflow: 'order', from: '1', to: '1' },
+    ]);
+  });
+
+  it('get into the queue of their version first, which another process may serve', () => {
+    expect(takeoversFor(['order'], [version('1'), version('2', '1')])).toEqual([
+      { queue: 'order', workflow: 'order', from: '1', to: '1' },
+      { queue: 'order', workflow: 'order', from: '2', to: '2' },
     ]);
   });
 

@@ -46,15 +46,20 @@ interface Served {
 
 /**
  * What becomes of runs that stand in queues which no process serves: the newest version that says it takes theirs over gets them.
- * Tasks of this very version may stand in the queue of the name alone: a release before queues had versions put them there.
+ * Tasks of a version may stand in the queue of the name alone, where a release before queues had versions put them: first they
+ * get into the queue of their version, which may well be served.
  */
 export function takeoversFor(unserved: readonly string[], served: readonly Served[]): Takeover[] {
   const found = new Map<string, Takeover>();
-  for (const { name: workflow, version: to, takesOver } of served.toSorted((a, b) =>
+  for (const { name: workflow, version, takesOver } of served.toSorted((a, b) =>
     compareVersions(a.version, b.version),
   )) {
-    const offers = takesOver.map((from) => ({ queue: queueOf(workflow, from), workflow, from, to }));
-    if (to !== null) offers.push({ queue: workflow, workflow, from: to, to });
+    const offers = [
+      ...takesOver.map((from) => ({ queue: queueOf(workflow, from), workflow, from, to: version })),
+      ...[version, ...takesOver].flatMap((own) =>
+        own === null ? [] : [{ queue: workflow, workflow, from: own, to: own }],
+      ),
+    ];
     for (const offer of offers) {
       if (unserved.includes(offer.queue)) found.set(JSON.stringify([offer.queue, offer.from]), offer);
     }

@@ -36,17 +36,21 @@ export class Takeovers {
 
   /** Looks now. Returns how many runs were moved. */
   async look(): Promise<number> {
-    const unserved = await this.store.unserved();
-    const moves = takeoversFor(unserved, this.registry.definitions());
     let moved = 0;
-    for (let batch = 1; moves.length > 0 && batch > 0; moved += batch)
-      batch = await this.store.takeOver(moves);
+    // again after a move: runs that stood in the queue of another release may have come into one that nobody serves
+    for (let batch = 1; batch > 0; moved += batch) batch = await this.#move();
     if (moved > 0) {
       this.#logger.log(`${moved} runs of versions that no process serves go on in those that take them over`);
       this.signals.announceDue();
     }
-    this.#name(unserved.filter((queue) => !moves.some((move) => move.queue === queue)));
     return moved;
+  }
+
+  async #move(): Promise<number> {
+    const unserved = await this.store.unserved();
+    const moves = takeoversFor(unserved, this.registry.definitions());
+    this.#name(unserved.filter((queue) => !moves.some((move) => move.queue === queue)));
+    return moves.length === 0 ? 0 : this.store.takeOver(moves);
   }
 
   async #lookAgain(): Promise<boolean> {
