@@ -61,7 +61,16 @@ export {
   type TriggerItem,
   type Waiter,
 } from './client/index.js';
-export { CallError, type CallOutcome, type CallRequest, type CallResponse } from './engine/call.js';
+export {
+  CallError,
+  type CallErrorCode,
+  type CallErrorData,
+  type CallErrorOptions,
+  type CallOutcome,
+  type CallRequest,
+  type CallResponse,
+  type StoredBody,
+} from './engine/call.js';
 export type { Duration } from './engine/duration.js';
 export {
   ChildFailedError,
@@ -79,7 +88,7 @@ export type { KeyedSingleton, Singleton, SingletonPolicy } from './engine/single
 export type { Failure } from './engine/failure.js';
 export type { StepKind } from './engine/journal.js';
 export type { RetryDelayFunction, RetryDelayText } from './engine/retry-delay.js';
-export type { RetryOptions, StorableRetryOptions } from './engine/retry.js';
+export type { RetryOptions, RetryPolicy, StorableRetryOptions } from './engine/retry.js';
 export type { CatchUp, Overlap } from './engine/schedule.js';
 export { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from './errors/index.js';
 export { CallPerformer, type RunStatus } from './ports/index.js';

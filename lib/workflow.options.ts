@@ -13,6 +13,7 @@ export type WorkflowDatabase =
   | { /** embedded PGlite in this folder, or in memory */ embedded: string | 'memory' }
   | DataSourceOptions;
 
+/** How deliveries, webhooks and external calls go over HTTP. */
 export interface WorkflowHttpOptions {
   /** base URL at which deliveries reach the application (behind it: prefix and `path` are appended)
    * @default the application's own listening address */
@@ -45,6 +46,7 @@ export interface WorkflowCallOptions {
   timeout?: Duration;
 }
 
+/** How much this process works on, and how it says that it is alive. */
 export interface WorkflowWorkerOptions {
   /** how many tasks this process works on at a time @default 100 */
   concurrency?: number;

@@ -11,6 +11,7 @@ import { checkName } from './event.js';
 import { runScope } from './session.js';
 import type { Stored, WorkflowHandler } from './types.js';
 
+/** Options of `@Workflow`. */
 export interface WorkflowOptions extends RetryOptions {
   /** unique in the application; runs refer to it */
   name: string;
@@ -34,6 +35,7 @@ export interface WorkflowOptions extends RetryOptions {
   singleton?: KeyedSingleton<[payload: any]>;
 }
 
+/** Options of `@Step`, where `key` and `flowControl.key` may be functions of its arguments. */
 export interface KeyedStepOptions<A extends unknown[]> extends StepOptions {
   /** tells parallel calls of one step apart by their arguments instead of by their order: `key: (id) => id` */
   key?: (...args: A) => string;

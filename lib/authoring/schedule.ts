@@ -30,6 +30,7 @@ export interface ScheduleSlot {
   readonly scheduledAt: Date;
 }
 
+/** Options of `@Schedule`. */
 export type ScheduleOptions<P = unknown> = ScheduleTimes &
   SchedulePolicy & {
     /** id of the schedule, unique in the database @default the workflow's name, and `name/2`, `name/3` for further ones of a class */

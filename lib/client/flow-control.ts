@@ -21,6 +21,7 @@ export interface FlowControlInfo {
   readonly started: number;
 }
 
+/** Which keys `client.flowControl.list` gives, and how many at a time. */
 export interface FlowControlQuery {
   /** 1 to 1000 @default 100 */
   limit?: number;

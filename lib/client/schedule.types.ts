@@ -9,6 +9,7 @@ export type ScheduledPayload<P> = unknown extends P
     ? { payload?: undefined }
     : { payload: P };
 
+/** What `client.schedules.create` is given. */
 export type CreateSchedule<P = unknown> = ScheduleTimes &
   SchedulePolicy &
   ScheduledPayload<P> & {
@@ -42,6 +43,7 @@ export interface ScheduleInfo {
   readonly updatedAt: Date;
 }
 
+/** Which schedules `client.schedules.list` gives, and how many at a time. */
 export interface ScheduleQuery {
   workflow?: string | (abstract new (...args: any[]) => unknown);
   /** schedules of one page, 1 to 1000 @default 50 */
@@ -50,6 +52,7 @@ export interface ScheduleQuery {
   cursor?: string;
 }
 
+/** One page of `client.schedules.list`; `cursor` asks for the next one. */
 export interface SchedulePage {
   /** in order of their ids */
   schedules: ScheduleInfo[];

@@ -5,20 +5,24 @@ import type { FailureSummary } from '../engine/errors.js';
 import type { StepKind } from '../engine/journal.js';
 import type { RunStatus } from '../ports/index.js';
 
+/** Options of `client.trigger`. */
 export interface ClientTriggerOptions extends TriggerOptions {
   /** inserts in the caller's transaction: the run exists if, and only if, that commits */
   manager?: EntityManager;
 }
 
+/** Options of `client.notify` and `run.notify`. */
 export interface ClientNotifyOptions extends NotifyOptions {
   /** in the caller's transaction */
   manager?: EntityManager;
 }
 
+/** One run of `client.triggerMany`. */
 export interface TriggerItem<W> extends TriggerOptions {
   payload: PayloadOf<W>;
 }
 
+/** Why a run has failed. */
 export interface RunError extends FailureSummary {
   /** key of the step whose failure ended the run */
   readonly step?: string;
@@ -77,6 +81,7 @@ export interface RunQuery {
   createdBefore?: Date;
 }
 
+/** Which runs `client.list` gives, and how many at a time. */
 export interface ListQuery extends RunQuery {
   /** only runs that cannot go on until somebody acts: see `stuck` of a run */
   stuck?: true;
@@ -86,6 +91,7 @@ export interface ListQuery extends RunQuery {
   cursor?: string;
 }
 
+/** One page of `client.list`; `cursor` asks for the next one. */
 export interface RunPage {
   /** newest first */
   runs: Run[];
@@ -93,6 +99,7 @@ export interface RunPage {
   cursor?: string;
 }
 
+/** A run that waits for an event: one of what `client.getWaiters` gives. */
 export interface Waiter {
   runId: string;
   workflow: string;

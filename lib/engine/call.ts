@@ -41,12 +41,15 @@ export interface CallResponse<B = unknown> {
   readonly body: B;
 }
 
+/** What became of one attempt of an external call. */
 export type CallOutcome =
   { readonly ok: true; readonly value: CallResponse } | { readonly ok: false; readonly error: CallError };
 
+/** Why an external call has no answer. */
 export type CallErrorCode =
   'WF_CALL_DENIED' | 'WF_CALL_FAILED' | 'WF_CALL_TIMEOUT' | 'WF_CALL_TOO_LARGE' | 'WF_CALL_STATUS';
 
+/** What is known of a failed call besides its message. */
 export interface CallErrorOptions {
   /** true: another attempt would end the same way */
   readonly final?: boolean;
@@ -57,6 +60,7 @@ export interface CallErrorOptions {
   readonly cause?: unknown;
 }
 
+/** What the journal keeps of a failed call. */
 export interface CallErrorData {
   readonly status: number;
   /** parsed JSON, or text; left out when it is neither, or longer than 4 KiB */

@@ -2,6 +2,7 @@ import type { Duration } from './duration.js';
 import type { FlowControl } from './flow-control.js';
 import type { Singleton } from './singleton.js';
 
+/** What an event has reached. */
 export interface NotifyResult {
   /** runs that waited for the event and go on */
   woken: string[];
@@ -9,6 +10,7 @@ export interface NotifyResult {
   kept: boolean;
 }
 
+/** Options of an event: whom it is for, or how long it is kept. */
 export interface NotifyOptions {
   /** only this run; the event is kept until the run waits for it or ends */
   runId?: string;
@@ -16,6 +18,7 @@ export interface NotifyOptions {
   keepFor?: Duration;
 }
 
+/** Options of a new run. */
 export interface TriggerOptions {
   /** the run's id, unique: triggering it again gives the same run @default a random UUID */
   runId?: string;
@@ -33,6 +36,7 @@ export interface TriggerOptions {
   singleton?: Singleton;
 }
 
+/** Options of `ctx.invoke`. */
 export interface InvokeOptions {
   /** the child's run id, unique: one that exists already is refused @default a UUID that comes from the step */
   runId?: string;

@@ -10,6 +10,7 @@ export type SingletonPolicy =
   /** that one (and whatever queues behind it) is cancelled first */
   | 'cancel-previous';
 
+/** One run at a time for a key. */
 export interface Singleton {
   /** of runs with one key, over all workflows, one is executed at a time */
   key: string;

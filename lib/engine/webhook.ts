@@ -1,6 +1,7 @@
 /** What may be asked for by `createWebhook`; HEAD and OPTIONS are answered by the endpoint itself and never count. */
 export const WEBHOOK_METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
+/** HTTP methods that a webhook may take. */
 export type WebhookMethod = (typeof WEBHOOK_METHODS)[number];
 
 /** Without GET: mail scanners and link previews follow links, and would approve. */

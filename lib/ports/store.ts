@@ -210,6 +210,7 @@ export interface WebhookCallRequest {
   readonly data: string;
 }
 
+/** Where a run stands, as its users see it. */
 export type RunStatus = 'pending' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled';
 
 export interface RunRecord extends RunHeader {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { DataSource } from 'typeorm';
 import { MIGRATIONS_TABLE, migrateWorkflowTables } from '../typeorm/migrate.js';
 import { workflowMigrations } from '../typeorm/migrations/index.js';
+import { loadModule } from '../typeorm/modules.js';
 import { openEmbedded } from '../typeorm/pglite/embedded.js';
 import { tablesOf } from '../typeorm/tables.js';
 
@@ -24,7 +25,7 @@ export function migratedDump(): Promise<Blob> {
 }
 
 async function load(): Promise<Blob> {
-  const file = cacheFile();
+  const file = await cacheFile();
   const cached = await readOwn(file);
   if (cached) return new Blob([cached]);
   const bytes = Buffer.from(await (await makeDump()).arrayBuffer());
@@ -41,10 +42,26 @@ export function migrationsHash(): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-function cacheFile(): string {
-  const entry = createRequire(import.meta.url).resolve('@electric-sql/pglite');
-  const { version } = createRequire(entry)(join(dirname(entry), '..', 'package.json')) as { version: string };
-  return join(tmpdir(), `nestjs-workflow-${userInfo().username}-pglite-${version}-${migrationsHash()}.tar`);
+async function cacheFile(): Promise<string> {
+  const { PGlite } = await loadModule('@electric-sql/pglite');
+  // not by `import.meta`: a test runner that makes CommonJS of this file cannot
+  const pglite = createHash('sha256')
+    .update(versionFromHere())
+    .update(PGlite.toString())
+    .digest('hex')
+    .slice(0, 16);
+  return join(tmpdir(), `nestjs-workflow-${userInfo().username}-pglite-${pglite}-${migrationsHash()}.tar`);
+}
+
+/** Version of the PGlite that the tests have; '' where it is not to be found from their folder. */
+function versionFromHere(): string {
+  try {
+    const entry = createRequire(join(process.cwd(), 'package.json')).resolve('@electric-sql/pglite');
+    const manifest = createRequire(entry)(join(dirname(entry), '..', 'package.json')) as { version: string };
+    return manifest.version;
+  } catch {
+    return '';
+  }
 }
 
 /** A file of someone else is not trusted: it would be run as a database. */
