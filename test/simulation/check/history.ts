@@ -28,7 +28,6 @@ export type DurableEntry =
       readonly task: string;
       readonly fence: number;
       readonly turn: number | null;
-      readonly by: string;
     };
 
 /** What people outside were told. */

@@ -72,6 +72,6 @@ export class RecordingTables extends MemoryTables {
   }
 
   override wrote({ taskId: task, fence }: Lease, turn: number | null): void {
-    this.history.add(this.by, { is: 'wrote', task, fence, turn, by: this.by });
+    this.history.add(this.by, { is: 'wrote', task, fence, turn });
   }
 }
