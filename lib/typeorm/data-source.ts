@@ -110,6 +110,8 @@ function serverOptions(given: PostgresOptions, pg: PgModule, derived: boolean): 
     applicationName: (derived ? undefined : given.applicationName) ?? 'nestjs-workflow',
     extra: {
       keepAlive: true,
+      // the machine of the database may die without a word; the system would find out after two hours
+      keepAliveInitialDelayMillis: 10_000,
       ...(extra as object | undefined),
       ...(derived ? { application_name: 'nestjs-workflow' } : {}),
       types: valueParsers(driver.types ?? pg.types),

@@ -86,7 +86,10 @@ async function deliver(to: TestApp, delivery: Delivery): Promise<Answer> {
 /** Claims the run, as a dispatcher of its own does, and gives its first delivery. */
 async function claim({ store, client }: TestApp, workflow: string, runId: string): Promise<Delivery> {
   await client.trigger(workflow, runId, { runId });
-  const { tasks } = await store.claim(randomUUID(), [workflow], 100, null);
+  const dispatcher = randomUUID();
+  // one that nobody knows would be swept by the endpoint
+  await store.register(dispatcher, 'elsewhere', 1, []);
+  const { tasks } = await store.claim(dispatcher, [workflow], 100, null);
   const task = tasks.find((one) => one.runId === runId)!;
   return { workflow, version: null, runId, taskId: task.taskId, fence: task.fence, seq: 0 };
 }

@@ -50,6 +50,7 @@ delete from ${t.worker} where id = $1::uuid`,
 /**
  * Frees what silent workers hold, and what is leased to a worker that is not registered (a claim that committed after its
  * worker was swept). `lost` counts losses without progress: it starts over when the journal has grown since the last one.
+ * It keeps its due time, and so its place before what has become due since: who has waited for a dead process waits no longer.
  * Rows that somebody is writing are skipped: their owner lives.
  */
 export const sweep: Statement = {
@@ -73,7 +74,7 @@ workers as (
 ),
 freed as (
   update ${t.task} k
-  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = c.now,
+  set lease_owner = null, fence = k.fence + 1, turn = 0, due_at = least(k.due_at, c.now),
       lost = case when p.position > k.lost_position then 1 else k.lost + 1 end,
       lost_position = p.position
   from progress p, clock c

@@ -118,7 +118,7 @@ export function sweep(
     const position = Math.max(0, ...t.stepsOf(row.execution).map((step) => step.position ?? 0));
     row.lost = position > row.lostPosition ? 1 : row.lost + 1;
     row.lostPosition = position;
-    free(row, now);
+    free(row, Math.min(row.dueAt, now));
   }
   for (const id of t.workers.keys()) if (id !== worker && silent(id)) t.workers.delete(id);
   return dead.length;
