@@ -92,6 +92,7 @@ export class WorkflowLifecycle
     this.#callOff();
     void this.schedules.stop();
     this.takeovers.stop();
+    this.executor.close();
     this.scheduler.stop();
   }
 
@@ -122,6 +123,7 @@ export class WorkflowLifecycle
     await this.executor.drain(Math.max(0, grace - (this.clock.elapsed() - started)));
     // a claim on its way may still bring tasks to give back; a database that is away may keep it for ever
     await within(this.clock, LAST_CLAIM_MS, this.scheduler.quiet());
+    await this.executor.unasked();
   }
 
   #start(transport: Transport): void {

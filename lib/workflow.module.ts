@@ -226,9 +226,17 @@ const PROVIDERS: Provider[] = [
   },
   {
     provide: CallbackEndpoint,
-    inject: [RemoteDeliveries, MessageVerifier, Leases],
-    useFactory: (handler: RemoteDeliveries, verifier: MessageVerifier, leases: Leases) =>
-      new CallbackEndpoint(handler, verifier, { instance: leases.worker }),
+    inject: [RemoteDeliveries, MessageVerifier, Leases, DeliveryExecutor],
+    useFactory: (
+      handler: RemoteDeliveries,
+      verifier: MessageVerifier,
+      leases: Leases,
+      executor: DeliveryExecutor,
+    ) =>
+      new CallbackEndpoint(handler, verifier, {
+        instance: leases.worker,
+        closing: () => executor.closing,
+      }),
   },
   CallbackMiddleware,
   {

@@ -20,6 +20,8 @@ import type { MessageVerifier } from './signature.js';
 export interface CallbackEndpointOptions {
   /** who answers pings, such as the id of the worker */
   readonly instance: string;
+  /** true once this process is about to close: a delivery that meets the end of a kept connection has an unknown fate */
+  readonly closing?: () => boolean;
   /** longest body that is read @default 65536 */
   readonly maxBodyBytes?: number;
   /** how long a body may take to arrive @default 10000 */
@@ -43,6 +45,7 @@ export class CallbackEndpoint {
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs: number;
   readonly #instance: string;
+  readonly #closing: () => boolean;
 
   constructor(
     private readonly handler: DeliveryHandler,
@@ -50,6 +53,7 @@ export class CallbackEndpoint {
     options: CallbackEndpointOptions,
   ) {
     this.#instance = options.instance;
+    this.#closing = options.closing ?? (() => false);
     this.maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
     this.bodyTimeoutMs = options.bodyTimeoutMs ?? 10_000;
   }
@@ -59,6 +63,13 @@ export class CallbackEndpoint {
    * @param rawBody exactly the bytes that were received; undefined when the host application has consumed them
    */
   async handle(rawBody: Buffer | undefined, headers: RequestHeaders): Promise<EndpointAnswer> {
+    const answered = await this.#answer(rawBody, headers);
+    // nor may the next try of what was not executed here come back by the same connection
+    const elsewhere = answered.status === 421 || answered.status === 503 || this.#closing();
+    return elsewhere ? { ...answered, close: true } : answered;
+  }
+
+  async #answer(rawBody: Buffer | undefined, headers: RequestHeaders): Promise<EndpointAnswer> {
     try {
       const body = this.#admit(rawBody, headers);
       const kind = await this.verifier.verify(single(headers[SIGNATURE_HEADER]), body);

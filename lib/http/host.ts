@@ -22,6 +22,8 @@ export interface EndpointAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
+  /** the sender is to use another connection from now on, which may lead elsewhere */
+  readonly close?: boolean;
 }
 
 export type RequestHeaders = Readonly<Record<string, string | string[] | undefined>>;
@@ -43,8 +45,6 @@ export async function bytesOf(request: HostRequest, limits: BodyLimits): Promise
   return readRawBody(streamOf(request), limits);
 }
 
-const MISDIRECTED = 421;
-
 /** Writes to the response of node:http itself, so that no interceptor, serializer or filter of the host stands between. */
 export function write(response: ServerResponse, answer: EndpointAnswer, stream: IncomingMessage): void {
   if (response.headersSent || response.destroyed) return;
@@ -54,7 +54,7 @@ export function write(response: ServerResponse, answer: EndpointAnswer, stream: 
   // what was not read cannot be told from a next request, and a server that closes waits for kept connections (supertest lets it
   // close after each request), and the next try of what is misdirected must not come back by the same connection to this very
   // instance; HTTP/2 has streams and forbids the header
-  const ends = !stream.complete || closes(stream) || answer.status === MISDIRECTED;
+  const ends = !stream.complete || closes(stream) || answer.close === true;
   if (ends && stream.httpVersionMajor < 2) headers['connection'] = 'close';
   if (!stream.complete) stream.resume();
   response.writeHead(answer.status, headers);

@@ -2,7 +2,10 @@ import { Logger } from '@nestjs/common';
 import { versionName } from '../engine/version.js';
 import { DeliveryError, type Delivery, type DeliveryReply, type Transport } from '../ports/index.js';
 
-/** Behind one URL stand instances of several releases: another one may serve what this one did not. It has executed nothing. */
+/**
+ * Behind one URL stand instances of several releases, and some that shut down: another one may take what this one did not. It has
+ * executed nothing.
+ */
 const MISDIRECTED_TRIES = 4;
 const MISDIRECTED_PAUSE_MS = 5;
 
@@ -32,7 +35,7 @@ export class Deliverer {
       } catch (error) {
         if (!isMisdirected(error)) throw error;
         if (tries === MISDIRECTED_TRIES) {
-          this.#tell(delivery);
+          this.#tell(delivery, error as DeliveryError);
           return this.own.deliver(delivery);
         }
         if (!(await this.pause(MISDIRECTED_PAUSE_MS * 2 ** tries))) throw error;
@@ -41,7 +44,8 @@ export class Deliverer {
   }
 
   /** Once: of a deploy that is under way nobody needs to hear more. */
-  #tell({ workflow, version }: Delivery): void {
+  #tell({ workflow, version }: Delivery, { status }: DeliveryError): void {
+    if (status !== 421) return;
     const name = versionName(workflow, version);
     if (this.#told.has(name)) return;
     this.#told.add(name);
@@ -51,4 +55,7 @@ export class Deliverer {
   }
 }
 
-const isMisdirected = (error: unknown): boolean => error instanceof DeliveryError && error.status === 421;
+/** 503 with that fate is the endpoint's own word: it shuts down. */
+const isMisdirected = (error: unknown): boolean =>
+  error instanceof DeliveryError &&
+  (error.status === 421 || (error.status === 503 && error.fate === 'not-sent'));

@@ -14,11 +14,18 @@ import { StepDeliveries } from './step-deliveries.js';
 import { StepRunner } from './step-runner.js';
 import { within } from './within.js';
 
+/** At the end of a process that others still send deliveries to. */
+const UNASKED_MS = 200;
+const LINGER_MS = 2000;
+
 /** Executes deliveries: advances a run, or executes one step of it. The rows are the truth; the reply is advice. */
 @Injectable()
 export class DeliveryExecutor {
   readonly #inFlight = new Map<string, Promise<DeliveryReply>>();
   #draining = false;
+  #closing = false;
+  /** when a delivery came over the network for the last time */
+  #askedAt = -Infinity;
 
   constructor(
     private readonly registry: WorkflowRegistry,
@@ -41,6 +48,7 @@ export class DeliveryExecutor {
   }
 
   async execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {
+    if (mode.guarded) this.#askedAt = this.clock.elapsed();
     if (this.#draining) throw new WorkflowError('WF_SHUTTING_DOWN', 'This process is shutting down');
     const { workflow, version } = delivery;
     const definition = this.registry.get(workflow, version);
@@ -65,6 +73,15 @@ export class DeliveryExecutor {
     return this.#orAdopt(work, lease, () => (adopted = true));
   }
 
+  /** This process is about to end: what comes is executed still, and whoever sends it should know others. */
+  close(): void {
+    this.#closing = true;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
   /** Refuses what comes from now on, and waits for what is under way. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
@@ -76,6 +93,20 @@ export class DeliveryExecutor {
       await Promise.allSettled(this.#inFlight.values());
     }
     this.cache.clear();
+  }
+
+  /**
+   * Resolves when nobody sends anything here any more, after a while in any case. A server that closes while others use its kept
+   * connections leaves them with deliveries of unknown fate, which cost a lease timeout each; each answer until then sends one
+   * of them elsewhere.
+   */
+  async unasked(): Promise<void> {
+    const end = this.clock.elapsed() + LINGER_MS;
+    for (;;) {
+      const left = Math.min(this.#askedAt + UNASKED_MS, end) - this.clock.elapsed();
+      if (left <= 0) return;
+      await new Promise<void>((resolve) => this.clock.after(left, resolve));
+    }
   }
 
   async #work(
