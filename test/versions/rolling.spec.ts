@@ -2,11 +2,8 @@ import type { Type } from '@nestjs/common';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { currentStep, Workflow, WorkflowClient, WorkflowContext } from 'nestjs-workflow';
 import { RunStore } from '../../lib/ports/index.js';
-import { createPostgres, type TestDatabase } from '../support/databases.js';
-import { boot, until, type BootOptions, type Instance } from '../races/support.js';
-import { Balancer, joining } from './balancer.js';
-
-const KEY = 'a-signing-key-for-tests-of-32-or-more-characters';
+import { until } from '../races/support.js';
+import { Fleet } from './fleet.js';
 
 /** What was executed, as `run/step by version`. */
 const executed: string[] = [];
@@ -61,36 +58,17 @@ class After {
 }
 
 describe('a fleet of several versions behind one URL', () => {
-  let database: TestDatabase;
-  let balancer: Balancer;
-  const instances: Instance[] = [];
+  let fleet: Fleet;
 
   afterEach(async () => {
-    await Promise.all(instances.splice(0).map(({ app }) => app.close()));
-    await balancer.close();
-    await database.dispose();
+    await fleet.stop();
     executed.length = 0;
   });
-
-  async function deploy(
-    providers: BootOptions['providers'],
-    more: Partial<BootOptions> = {},
-  ): Promise<Instance> {
-    const instance = await boot(database, {
-      http: { url: balancer.url, signingKey: KEY },
-      // a machine with other work on it is no reason to be presumed dead
-      worker: { heartbeat: '1s', leaseTimeout: '20s', pollInterval: '100ms' },
-      ...more,
-      providers: [...providers, joining(balancer)],
-    });
-    instances.push(instance);
-    return instance;
-  }
 
   /** Delays with which leases were given back. */
   function givenBack(): number[] {
     const delays: number[] = [];
-    for (const { app } of instances) {
+    for (const { app } of fleet.instances) {
       const store = app.get<RunStore>(RunStore as never, { strict: false });
       const release = store.release.bind(store);
       vi.spyOn(store, 'release').mockImplementation((leases, delayMs, stuck) => {
@@ -108,13 +86,12 @@ describe('a fleet of several versions behind one URL', () => {
   ] as const)(
     'executes each run in its version, balanced by $by',
     async ({ by, versions, count }) => {
-      database = await createPostgres();
-      balancer = await Balancer.start(by);
-      for (const version of versions) await deploy([orderOf(version)]);
+      fleet = await Fleet.start(by);
+      for (const version of versions) await fleet.deploy([orderOf(version)]);
       const delays = givenBack();
       const runs = await Promise.all(
         Array.from({ length: count }, (_, n) =>
-          instances[n % versions.length]!.get(WorkflowClient).trigger('order', n, { runId: `r${n}` }),
+          fleet.instances[n % versions.length]!.get(WorkflowClient).trigger('order', n, { runId: `r${n}` }),
         ),
       );
       const results = await Promise.all(runs.map((run) => run.result({ timeout: '150s' })));
@@ -123,8 +100,8 @@ describe('a fleet of several versions behind one URL', () => {
       expect(executed).toHaveLength(4 * count);
       // a delivery that went astray was an attempt of nothing, and made nobody wait
       expect(delays.filter((delay) => delay > 0)).toEqual([]);
-      if (by === 'requests') expect(balancer.answers.get(421)).toBeGreaterThan(0);
-      const steps = await instances[0]!.rows<{ attempts: number }>(
+      if (by === 'requests') expect(fleet.balancer.answers.get(421)).toBeGreaterThan(0);
+      const steps = await fleet.instances[0]!.rows<{ attempts: number }>(
         "select distinct attempts from workflow_step where kind = 'step'",
       );
       expect(steps).toEqual([{ attempts: 1 }]);
@@ -133,13 +110,12 @@ describe('a fleet of several versions behind one URL', () => {
   );
 
   it('never does in the old way what newer code of the same version has begun in the new way', async () => {
-    database = await createPostgres();
-    balancer = await Balancer.start();
-    const old = await deploy([Before]);
-    const next = await deploy([After]);
+    fleet = await Fleet.start();
+    const old = await fleet.deploy([Before]);
+    const next = await fleet.deploy([After]);
     const runIds = Array.from({ length: 40 }, (_, n) => `r${n}`);
     for (const [n, runId] of runIds.entries())
-      await instances[n % 2]!.get(WorkflowClient).trigger('changed', {}, { runId });
+      await fleet.instances[n % 2]!.get(WorkflowClient).trigger('changed', {}, { runId });
     const client = next.get(WorkflowClient);
     const state = async (): Promise<{ stuck: string[]; ended: number }> => {
       const { runs } = await client.list({ limit: 1000 });
@@ -161,8 +137,7 @@ describe('a fleet of several versions behind one URL', () => {
     const why = await client.get(stuck[0]!).then((run) => 'stuck' in run && run.stuck);
     expect(why).toMatch(/has gone the way of newer code \(@patched\/(pay|thanks)\)/);
 
-    instances.splice(instances.indexOf(old), 1);
-    await old.app.close();
+    await fleet.retire(old);
     // some have been looked at again by themselves meanwhile
     await client.resume(stuck);
     for (const runId of runIds) {
