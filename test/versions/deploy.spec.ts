@@ -114,7 +114,7 @@ describe('a deploy, instance by instance', () => {
     const done = await results(now, moving);
     // begun by one and gone on with by the other, or not: but never back
     for (const runId of moving) {
-      const by = executed.filter((one) => one.startsWith(`${runId}/`)).map((one) => one.at(-1));
+      const by = executed.filter((one) => one.startsWith(`${runId}/`)).map((one) => one.slice(-1));
       expect(by.toSorted()).toEqual(by);
     }
     expect(done.some((steps) => steps[0] === '2')).toBe(true);
