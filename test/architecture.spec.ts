@@ -239,3 +239,17 @@ describe('the reader', () => {
     expect(impureIn('new Date(5); // Date.now()\n"setTimeout"; Math.max(1)')).toEqual([]);
   });
 });
+
+describe('what is loaded when the package is', () => {
+  it('has no `import.meta`: test runners that make CommonJS of it could not load it', () => {
+    const files = readdirSync(LIB, { recursive: true, encoding: 'utf8' }).filter((path) =>
+      /\.[jt]s$/.test(path),
+    );
+    const textOf = (path: string): string => readFileSync(join(LIB, path), 'utf8');
+    const withMeta = files.filter((path) => /^(?!\s*(\/\/|\/?\*)).*\bimport\.meta\b/m.test(textOf(path)));
+    // the code of the thread itself, and what is loaded by import() when the thread is made
+    expect(withMeta.toSorted()).toEqual(['typeorm/beat-thread-url.ts', 'typeorm/beat-thread.js']);
+    const importers = files.filter((path) => textOf(path).includes("from './beat-thread-url.js'"));
+    expect(importers).toEqual([]);
+  });
+});

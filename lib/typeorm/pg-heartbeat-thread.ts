@@ -33,7 +33,7 @@ export class PgHeartbeatThread extends HeartbeatThread {
     private readonly database: Database,
     private readonly tables: Tables,
     private readonly logger: Log,
-    private readonly code: URL = new URL('./beat-thread.js', import.meta.url),
+    private readonly code?: URL,
   ) {
     super();
   }
@@ -47,7 +47,8 @@ export class PgHeartbeatThread extends HeartbeatThread {
     try {
       if (pool.Client !== (await loadModule('pg')).Client) throw new Error('the driver is not pg itself');
       const connection = threadConnection(pool.options);
-      this.#launch({
+      const code = this.code ?? (await import('./beat-thread-url.js')).BEAT_THREAD;
+      this.#launch(code, {
         ...settings,
         connection,
         beats: this.#sentAt.buffer as SharedArrayBuffer,
@@ -75,10 +76,10 @@ export class PgHeartbeatThread extends HeartbeatThread {
     Atomics.store(this.#sentAt, THREAD, 0n);
   }
 
-  #launch(settings: BeatThreadSettings): void {
+  #launch(program: URL, settings: BeatThreadSettings): void {
     if (this.#stopped) return;
     // what the process was started with (loaders, inspectors, instrumentation) is no matter of this thread
-    const thread = new Worker(this.code, { workerData: settings, execArgv: [], name: 'nestjs-workflow' });
+    const thread = new Worker(program, { workerData: settings, execArgv: [], name: 'nestjs-workflow' });
     thread.unref();
     this.#thread = thread;
     let works = false;
@@ -92,7 +93,7 @@ export class PgHeartbeatThread extends HeartbeatThread {
       if (!works) return this.#goesWithout('warn', why);
       this.logger.warn(`The thread of the heartbeat has ended, and is started again: ${why.message}`);
       // not at once: one that dies at its first deed would take all the time there is
-      setTimeout(() => this.#launch(settings), settings.heartbeatMs).unref();
+      setTimeout(() => this.#launch(program, settings), settings.heartbeatMs).unref();
     });
   }
 
