@@ -71,7 +71,7 @@ export async function recordingProxy(): Promise<RecordingProxy> {
     ports: [],
     leave: async (port) => {
       proxy.ports = proxy.ports.filter((each) => each !== port);
-      await Promise.allSettled(underWay.get(port) ?? []);
+      await Promise.allSettled(underWay.get(port) ?? new Set<Promise<unknown>>());
     },
     close: async () => {
       server.close();
