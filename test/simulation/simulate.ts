@@ -30,10 +30,14 @@ export async function simulate(seed: number, storeClass?: StoreClass): Promise<S
   scenario.begin();
   let quietSince: number | null = null;
   const until = CALM_MS;
+  let calm = false;
+  let looked = 0;
   try {
     await world.time.run(() => {
       const { now } = world.time;
-      const calm = world.history.entries.some(({ is }) => is === 'calm');
+      // asked after each event: only what is new is looked at
+      const { entries } = world.history;
+      while (!calm && looked < entries.length) calm = entries[looked++]!.is === 'calm';
       const ended =
         calm && scenario.settled && world.tables.active.size === 0 && world.tables.owing.size === 0;
       if (!ended) quietSince = null;
