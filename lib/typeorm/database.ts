@@ -12,6 +12,14 @@ export { isConnectionError, isPoison, isTransient, sqlStateOf } from './query-er
 const POOLER_STATES: readonly (string | undefined)[] = ['26000', '42P05'];
 
 /**
+ * A connection whose statement is not answered for so long is given up, and the statement is sent again on another one: the machine
+ * of the database, or the way to it, may have gone without a word, and the system would wait for a quarter of an hour.
+ */
+const ANSWER_MS = 60_000;
+/** What touches as many runs as its filter finds may take as long as it needs. */
+const UNBOUNDED: ReadonlySet<string> = new Set(['workflow_cancel_runs', 'workflow_list_runs']);
+
+/**
  * Hand-written SQL on the pool of a DataSource. Values come back as the DataSource of `openWorkflowDataSource` parses
  * them: int8 as a string, timestamptz as a Date (`infinity` as Infinity).
  */
@@ -25,8 +33,14 @@ export class Database {
   private named = true;
   private readonly preparedNames = new Map<string, string>();
 
-  /** @param source initialized; it stays the caller's to destroy */
-  constructor(readonly source: DataSource) {
+  /**
+   * @param source initialized; it stays the caller's to destroy
+   * @param answerMs how long a statement may take, in ms
+   */
+  constructor(
+    readonly source: DataSource,
+    private readonly answerMs = ANSWER_MS,
+  ) {
     const { master } = source.driver as unknown as { master?: pg.Pool };
     if (!master)
       throw new WorkflowError(
@@ -114,7 +128,7 @@ export class Database {
         this.named = false;
       }
     }
-    return (await send({ text, values })).rows as R[];
+    return (await send(this.statement(name, text, values))).rows as R[];
   }
 
   /**
@@ -122,13 +136,14 @@ export class Database {
    * another release or for another schema, whose statement of the same name would be executed without an error.
    */
   private statement(name: string, text: string, values: unknown[]): pg.QueryConfig {
-    if (!this.named) return { text, values };
+    const limits = UNBOUNDED.has(name) ? undefined : { query_timeout: this.answerMs };
+    if (!this.named) return { text, values, ...limits };
     let prepared = this.preparedNames.get(text);
     if (prepared === undefined) {
       prepared = `${createHash('sha256').update(text).digest('hex').slice(0, 12)}_${name}`;
       this.preparedNames.set(text, prepared);
     }
-    return { name: prepared, text, values };
+    return { name: prepared, text, values, ...limits };
   }
 
   /**

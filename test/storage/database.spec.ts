@@ -158,6 +158,22 @@ describe('Database on a server that fails', () => {
     expect(names).toEqual(['pooled', 'pooled', 'pooled']);
   });
 
+  it('gives a connection up that does not answer, and sends the statement again on another one', async () => {
+    const impatient = new Database(source, 300);
+    const held = new pg.Client({ connectionString: test.url });
+    await held.connect();
+    await held.query('select pg_advisory_lock(78)');
+    const waiting = impatient.query('waits', 'select pg_advisory_xact_lock(78)', []);
+    await expect(waiting).rejects.toSatisfy(isTransient);
+    const moved = impatient.transaction(async (query) =>
+      query('waits', 'select pg_advisory_xact_lock(78)', []),
+    );
+    await expect(moved).rejects.toSatisfy(isTransient);
+    await held.end();
+    expect(await impatient.query('answers', 'select 1 as n', [])).toEqual([{ n: 1 }]);
+    await impatient.close();
+  });
+
   it('keeps a connection of its own that waits for none of the pool, and opens it again when it was cut', async () => {
     const holder = new pg.Client({ connectionString: test.url });
     await holder.connect();
