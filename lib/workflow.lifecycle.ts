@@ -23,7 +23,7 @@ import { CallPerformer, Clock, type Transport } from './ports/index.js';
 import { CallTasks } from './runtime/call-tasks.js';
 import { RuntimeConfig } from './runtime/config.js';
 import { DeliveryExecutor } from './runtime/delivery-executor.js';
-import { LocalDeliveries } from './runtime/delivery-handlers.js';
+import { LocalDeliveries, RemoteDeliveries } from './runtime/delivery-handlers.js';
 import { Leases } from './runtime/leases.js';
 import { RejectionGuard } from './runtime/rejection-guard.js';
 import { DeclaredSchedules } from './runtime/declared-schedules.js';
@@ -65,6 +65,7 @@ export class WorkflowLifecycle
     private readonly takeovers: Takeovers,
     private readonly executor: DeliveryExecutor,
     private readonly local: LocalDeliveries,
+    private readonly remote: RemoteDeliveries,
     private readonly leases: Leases,
     private readonly signals: Signals,
     private readonly address: OwnAddress,
@@ -128,7 +129,8 @@ export class WorkflowLifecycle
 
   #start(transport: Transport): void {
     if (this.#stopped) return;
-    this.scheduler.start(transport, new InProcessTransport(this.local));
+    // as if it had come over the network: copies of it may be on their way there
+    this.scheduler.start(transport, new InProcessTransport(this.remote));
     this.schedules.start();
     this.takeovers.start();
   }
