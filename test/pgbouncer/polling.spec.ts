@@ -1,18 +1,9 @@
-import { Module, type DynamicModule } from '@nestjs/common';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Clock, SignalChannel } from '../../lib/ports/index.js';
+import { SignalChannel } from '../../lib/ports/index.js';
 import { WorkflowScheduler } from '../../lib/runtime/scheduler.js';
-import { CLOCK_OVERRIDE } from '../../lib/workflow.tokens.js';
 import { Echo, Gated, Go, startApp, Waits, type AppOptions, type TestApp } from '../client/support.js';
-import { Counter, TickedClock } from '../support/counter.js';
+import { Counter, TickedClock, withClock } from '../support/counter.js';
 import { behindEach, createPooled, type PooledDatabase } from './support.js';
-
-@Module({})
-class ClockModule {}
-const withClock = (clock: Clock): DynamicModule => {
-  const provider = { provide: CLOCK_OVERRIDE, useValue: clock };
-  return { module: ClockModule, global: true, providers: [provider], exports: [provider] };
-};
 
 const POLL_MS = 1000;
 const HEARTBEAT_MS = 3000;

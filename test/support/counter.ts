@@ -1,6 +1,8 @@
+import { Module, type DynamicModule } from '@nestjs/common';
 import { vi } from 'vitest';
 import { Clock, type SignalChannel } from '../../lib/ports/index.js';
 import type { Database } from '../../lib/typeorm/database.js';
+import { CLOCK_OVERRIDE } from '../../lib/workflow.tokens.js';
 
 /** Time that stands still until a test moves it, timer by timer. */
 export class TickedClock extends Clock {
@@ -106,3 +108,12 @@ export class Counter {
     return work;
   }
 }
+
+@Module({})
+class ClockModule {}
+
+/** Puts a clock in the place of the application's. */
+export const withClock = (clock: Clock): DynamicModule => {
+  const provider = { provide: CLOCK_OVERRIDE, useValue: clock };
+  return { module: ClockModule, global: true, providers: [provider], exports: [provider] };
+};

@@ -91,12 +91,17 @@ standing as (
 ),
 chosen as materialized (
   select s.execution, s.version, s.target
-  from standing s join ${t.run} r on r.id = s.execution and r.workflow = s.workflow and r.version is not distinct from s.version
+  from standing s
+  cross join lateral (
+    select from ${t.run} r where r.id = s.execution and r.workflow = s.workflow and r.version is not distinct from s.version
+    limit 1
+  ) r
   limit $2
 ),
 locked as materialized (
   select k.id, k.execution, k.step_key, k.lease_owner, r.workflow as run_workflow, r.version, x.version as was, x.target
   from chosen x join ${t.task} k on k.execution = x.execution join ${t.run} r on r.id = x.execution
+  where k.execution = any(array(select execution from chosen)) and r.id = any(array(select execution from chosen))
   order by k.id
   for update of k, r
 ),
