@@ -1,10 +1,12 @@
 import { MAX_CALL_MS } from './engine/call.js';
 import { parseDuration, type Duration } from './engine/duration.js';
+import { given } from './engine/given.js';
 import { resolveRetry } from './engine/retry.js';
+import { shown } from './engine/shown.js';
 import { WorkflowError } from './errors/index.js';
 import { AddressGuard } from './http/index.js';
 import { RuntimeConfig } from './runtime/config.js';
-import type { WorkflowCallOptions, WorkflowModuleOptions } from './workflow.options.js';
+import type { WorkflowCallOptions, WorkflowModuleExtras, WorkflowModuleOptions } from './workflow.options.js';
 
 /** The one set of defaults. Durations in ms here. */
 const DEFAULTS = {
@@ -25,13 +27,36 @@ const DEFAULTS = {
   announceMs: 20,
 } as const;
 
+/** The options of a module, each read once; those that shape its graph are checked. @throws WorkflowError WF_INVALID_OPTIONS */
+export function moduleOptions<O extends WorkflowModuleExtras>(options: O): O {
+  return given(
+    'The options of WorkflowModule',
+    () => {
+      if (typeof options !== 'object' || options === null) refuse('forRoot', options, 'an object');
+      const read = { ...options };
+      for (const name of ['path', 'dataSource'] as const) {
+        const value: unknown = read[name];
+        if (value !== undefined && typeof value !== 'string') refuse(name, value, 'a text');
+      }
+      return read;
+    },
+    'WF_INVALID_OPTIONS',
+  );
+}
+
 /** Applies the defaults and checks every value. @throws WorkflowError WF_INVALID_OPTIONS, WF_INVALID_DURATION */
 export function resolveConfig(
   options: WorkflowModuleOptions,
   overrides: Partial<RuntimeConfig> = {},
 ): RuntimeConfig {
-  const worker = options.worker === false ? {} : (options.worker ?? {});
-  const { steps = {}, http = {}, transport } = options;
+  return given('The options of WorkflowModule', () => checked(options, overrides), 'WF_INVALID_OPTIONS');
+}
+
+function checked(options: WorkflowModuleOptions, overrides: Partial<RuntimeConfig>): RuntimeConfig {
+  const worker = options.worker === false ? {} : section(options.worker, 'worker');
+  const steps = section(options.steps, 'steps');
+  const http = section(options.http, 'http');
+  const { transport } = options;
   if (transport !== undefined && transport !== 'http' && transport !== 'in-process') {
     refuse('transport', transport, "'http' or 'in-process'");
   }
@@ -84,9 +109,8 @@ function maxBlocked(value: Duration | false | undefined, leaseTimeoutMs: number)
   return ms;
 }
 
-function callConfig(given: WorkflowCallOptions | undefined, maxPayloadBytes: number): RuntimeConfig['calls'] {
-  const calls = given ?? {};
-  if (typeof calls !== 'object' || calls === null) refuse('http.calls', calls, 'an object');
+function callConfig(asked: WorkflowCallOptions | undefined, maxPayloadBytes: number): RuntimeConfig['calls'] {
+  const calls = section(asked, 'http.calls');
   // checks the addresses: the process must not first find out when it makes a call
   void new AddressGuard(calls);
   const timeoutMs = duration(calls.timeout, DEFAULTS.callTimeoutMs, 'http.calls.timeout');
@@ -96,6 +120,13 @@ function callConfig(given: WorkflowCallOptions | undefined, maxPayloadBytes: num
     maxResponseBytes: count(calls.maxResponseBytes, maxPayloadBytes, 'http.calls.maxResponseBytes'),
     concurrency: count(calls.concurrency, DEFAULTS.callConcurrency, 'http.calls.concurrency'),
   };
+}
+
+/** A group of options. Null, as some programs write nothing, is none. */
+function section<T extends object>(value: T | null | undefined, name: string): Partial<T> {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== 'object') refuse(name, value, 'an object');
+  return value;
 }
 
 function duration(value: Duration | undefined, fallback: number, name: string, least = 1): number {
@@ -114,7 +145,7 @@ function count(value: number | undefined, fallback: number, name: string): numbe
 function checkUrl(value: string | undefined, name: string): void {
   if (value === undefined) return;
   // what is no URL may hold a password all the same: it is not shown
-  const { protocol } = URL.canParse(value) ? new URL(value) : { protocol: '' };
+  const { protocol } = typeof value === 'string' && URL.canParse(value) ? new URL(value) : { protocol: '' };
   if (protocol === 'http:' || protocol === 'https:') return;
   throw new WorkflowError('WF_INVALID_OPTIONS', `Option \`${name}\` is not an http or https URL`);
 }
@@ -122,6 +153,6 @@ function checkUrl(value: string | undefined, name: string): void {
 function refuse(name: string, value: unknown, wanted: string): never {
   throw new WorkflowError(
     'WF_INVALID_OPTIONS',
-    `Option \`${name}\` is ${JSON.stringify(value) ?? String(value)}; it must be ${wanted}`,
+    `Option \`${name}\` is ${shown(value)}; it must be ${wanted}`,
   );
 }

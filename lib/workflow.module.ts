@@ -19,6 +19,7 @@ import {
   WorkflowWebhooks,
 } from './client/index.js';
 import { DevalueCodec } from './codec/devalue.codec.js';
+import { given } from './engine/given.js';
 import { WorkflowError } from './errors/index.js';
 import {
   AddressGuard,
@@ -84,7 +85,7 @@ import { TypeOrmScheduleStore } from './typeorm/schedule.store.js';
 import { StatementSender } from './typeorm/statement-sender.js';
 import { tablesOf } from './typeorm/tables.js';
 import { TypeOrmRunStore } from './typeorm/typeorm.store.js';
-import { resolveConfig } from './workflow.config.js';
+import { moduleOptions, resolveConfig } from './workflow.config.js';
 import { WorkflowLifecycle } from './workflow.lifecycle.js';
 import type { WorkflowModuleAsyncOptions } from './workflow.async-options.js';
 import type { WorkflowModuleExtras, WorkflowModuleOptions } from './workflow.options.js';
@@ -114,7 +115,10 @@ const EFFECTIVE_OPTIONS: Provider = {
   ) => {
     // here, as everything else asks for the options: nothing is opened yet
     refuseSeveral(modules);
-    return override?.(given) ?? given;
+    const options = override?.(given) ?? given;
+    // before anybody reads an option of them
+    resolveConfig(options);
+    return options;
   },
 };
 
@@ -209,9 +213,10 @@ const PROVIDERS: Provider[] = [
   {
     provide: SigningKeys,
     inject: [WORKFLOW_OPTIONS],
-    useFactory: ({ http = {} }: WorkflowModuleOptions) => {
-      const url = http.url ?? http.publicUrl;
-      return createSigningKeys({ ...http, ...(url !== undefined && { url }) });
+    useFactory: ({ http }: WorkflowModuleOptions) => {
+      const read = given('Option `http`', () => ({ ...http }), 'WF_INVALID_OPTIONS');
+      const url = read.url ?? read.publicUrl;
+      return createSigningKeys({ ...read, ...(url !== undefined && { url }) });
     },
   },
   {
@@ -242,9 +247,9 @@ const PROVIDERS: Provider[] = [
   {
     provide: CallPerformer,
     inject: [WORKFLOW_OPTIONS, RuntimeConfig, Clock],
-    useFactory: ({ http = {} }: WorkflowModuleOptions, { calls }: RuntimeConfig, clock: Clock) =>
+    useFactory: ({ http }: WorkflowModuleOptions, { calls }: RuntimeConfig, clock: Clock) =>
       new CallClient({
-        guard: new AddressGuard(http.calls),
+        guard: new AddressGuard(http?.calls ?? {}),
         clock,
         maxResponseBytes: calls.maxResponseBytes,
       }),
@@ -290,13 +295,13 @@ export class WorkflowModule implements NestModule {
   ) {}
 
   static forRoot(options: WorkflowModuleOptions & WorkflowModuleExtras = {}): DynamicModule {
-    const { path, isGlobal, dataSource, ...rest } = options;
+    const { path, isGlobal, dataSource, ...rest } = moduleOptions(options);
     const named = dataSourceIn(rest.database) ?? dataSource;
     return build(WorkflowOptionsModule.forRoot(rest), { path, isGlobal, dataSource: named });
   }
 
   static forRootAsync(options: WorkflowModuleAsyncOptions): DynamicModule {
-    const { path, isGlobal, dataSource, ...rest } = options;
+    const { path, isGlobal, dataSource, ...rest } = moduleOptions(options);
     return build(
       WorkflowOptionsModule.forRootAsync(rest as Parameters<typeof WorkflowOptionsModule.forRootAsync>[0]),
       { path, isGlobal, dataSource },

@@ -1,6 +1,8 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { getDataSourceToken, TypeOrmModule, type TypeOrmModuleOptions } from '@nestjs/typeorm';
 import type { DataSource, DataSourceOptions } from 'typeorm';
+import { given } from './engine/given.js';
+import { shown } from './engine/shown.js';
 import { WorkflowError } from './errors/index.js';
 import { isRetryableBootError, openWorkflowDataSource, type OpenOptions } from './typeorm/data-source.js';
 import { WORKFLOW_ENTITIES } from './typeorm/entities/index.js';
@@ -58,10 +60,19 @@ export function persistence(optionsModule: DynamicModule, dataSource: string | u
 }
 
 /** The name in `{ dataSource }`; whatever else was given is judged when it is opened. */
-export const dataSourceIn = (database: WorkflowDatabase | undefined): string | undefined =>
-  typeof database === 'object' && database !== null && 'dataSource' in database
-    ? database.dataSource
-    : undefined;
+export const dataSourceIn = (database: WorkflowDatabase | undefined): string | undefined => {
+  if (typeof database !== 'object' || database === null) return undefined;
+  const name = given(
+    'Option `database`',
+    (): unknown => ('dataSource' in database ? database.dataSource : undefined),
+    'WF_INVALID_OPTIONS',
+  );
+  if (name === undefined || typeof name === 'string') return name;
+  throw new WorkflowError(
+    'WF_INVALID_OPTIONS',
+    `Option \`database.dataSource\` is ${shown(name)}; it must be a text`,
+  );
+};
 
 function checked(
   options: WorkflowModuleOptions,

@@ -1,5 +1,6 @@
 import { MAX_CALL_MS, type CallRequest, type StoredBody } from '../engine/call.js';
 import { parseDuration, type Duration } from '../engine/duration.js';
+import { given } from '../engine/given.js';
 import type { FlowControl } from '../engine/flow-control.js';
 import type { RetryPolicy, StorableRetryOptions } from '../engine/retry.js';
 import { WorkflowError } from '../errors/index.js';
@@ -57,6 +58,12 @@ export function callRequest(name: string, options: CallOptions, defaults: CallDe
     throw new WorkflowError(code, `ctx.call("${name}") ${what}`, { cause });
   };
   if (typeof options !== 'object' || options === null) return refuse('needs an object with a `url`');
+  return given(`What ctx.call("${name}") is given`, () => checkedRequest(options, defaults, refuse));
+}
+
+type Refuse = (what: string, code?: 'WF_INVALID_ARGUMENT' | 'WF_NOT_SERIALIZABLE', cause?: unknown) => never;
+
+function checkedRequest(options: CallOptions, defaults: CallDefaults, refuse: Refuse): CallRequest {
   const { throwOnError = false, redirect = 'follow' } = options;
   if (typeof throwOnError !== 'boolean') refuse('has a `throwOnError` that is neither true nor false');
   if (redirect !== 'follow' && redirect !== 'manual')
@@ -76,8 +83,6 @@ export function callRequest(name: string, options: CallOptions, defaults: CallDe
     retry: defaults.retry,
   };
 }
-
-type Refuse = (what: string, code?: 'WF_INVALID_ARGUMENT' | 'WF_NOT_SERIALIZABLE', cause?: unknown) => never;
 
 function urlOf(url: unknown, refuse: Refuse): string {
   const text = url instanceof URL ? url.href : url;

@@ -2,7 +2,9 @@ import 'reflect-metadata';
 import { Injectable, type Type } from '@nestjs/common';
 import { parseDuration, type Duration } from '../engine/duration.js';
 import { checkFlowControl, type KeyedFlowControl } from '../engine/flow-control.js';
+import { given } from '../engine/given.js';
 import { resolveRetry, type RetryOptions } from '../engine/retry.js';
+import { shown } from '../engine/shown.js';
 import { checkSingleton, type KeyedSingleton } from '../engine/singleton.js';
 import { checkVersion } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
@@ -56,11 +58,13 @@ const INJECTABLE = '__injectable__';
 export function Workflow(
   options: WorkflowOptions,
 ): <C extends Type<WorkflowHandler<any, any>>>(target: C) => void {
-  checkName(options?.name, 'The name of @Workflow');
-  checkVersions(options);
-  checkStep(options.stepDefaults ?? {}, `the steps of @Workflow "${options.name}"`);
-  checkStep(options, `@Workflow "${options.name}"`);
-  if (options.singleton !== undefined) checkSingleton(options.singleton);
+  given('The options of @Workflow', () => {
+    const name = checkName(options?.name, 'The name of @Workflow');
+    checkVersions(options);
+    checkStep(options.stepDefaults ?? {}, `the steps of @Workflow "${name}"`);
+    checkStep(options, `@Workflow "${name}"`);
+    if (options.singleton !== undefined) checkSingleton(options.singleton);
+  });
   return (target) => {
     // an @Injectable below this one has said more: its scope stays
     if (!Reflect.hasOwnMetadata(INJECTABLE, target)) Injectable()(target);
@@ -86,8 +90,15 @@ export function Step<A extends any[] = any[]>(
       ? unknown
       : { error: 'step result has methods or symbols: return plain data' }),
 ) => void {
-  checkStep(options, '@Step');
-  if (options.name !== undefined) checkName(options.name, 'The name of @Step');
+  given('The options of @Step', () => {
+    checkStep(options, '@Step');
+    if (options.name !== undefined) checkName(options.name, 'The name of @Step');
+    if (options.key !== undefined && typeof options.key !== 'function')
+      throw new WorkflowError(
+        'WF_INVALID_OPTIONS',
+        `\`key\` of @Step is ${shown(options.key)}, and no function`,
+      );
+  });
   return (proto: object, method: string, descriptor: PropertyDescriptor): any => {
     const owner = (proto as { constructor?: { name?: string } }).constructor?.name ?? 'object';
     const original: unknown = descriptor?.value;
@@ -158,13 +169,21 @@ function checkVersions({ name, version, takesOver = [] }: WorkflowOptions): void
   const of = `of @Workflow "${name}"`;
   if (!Array.isArray(takesOver))
     throw new WorkflowError('WF_INVALID_ARGUMENT', `\`takesOver\` ${of} is not an array`);
-  for (const one of [...takesOver, ...(version === undefined ? [] : [version])])
+  const check = (one: unknown): void => {
     if (one !== null) checkVersion(checkName(one, `A version ${of}`), name);
+  };
+  if (version !== undefined) check(version);
+  Array.from(takesOver, check);
   if (takesOver.includes(version ?? null))
     throw new WorkflowError('WF_INVALID_ARGUMENT', `The version ${of} takes itself over`);
 }
 
 function checkStep(options: Omit<StepOptions, 'name'>, of: string): void {
+  if (typeof options !== 'object' || options === null)
+    throw new WorkflowError(
+      'WF_INVALID_OPTIONS',
+      `The options of ${of} are ${shown(options)}, and no object`,
+    );
   resolveRetry(options);
   if (options.timeout !== undefined) parseDuration(options.timeout);
   if (options.flowControl !== undefined) checkFlowControl(options.flowControl, of);

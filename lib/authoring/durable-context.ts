@@ -193,8 +193,9 @@ export class DurableContext<P> extends WorkflowContext<P> {
   }
 
   patched(id: string): boolean {
-    refuseInStep(`ctx.patched("${id}")`);
-    return this.session.patched(checkName(id, 'The id of ctx.patched'));
+    const checked = checkName(id, 'The id of ctx.patched');
+    refuseInStep(`ctx.patched("${checked}")`);
+    return this.session.patched(checked);
   }
   now(): Date {
     return this.session.now();
@@ -211,8 +212,9 @@ export class DurableContext<P> extends WorkflowContext<P> {
   }
 
   private waitName(name: string, call: string): string {
-    refuseInStep(`${call}("${name}")`);
-    return checkName(name, `The name of ${call}`);
+    const checked = checkName(name, `The name of ${call}`);
+    refuseInStep(`${call}("${checked}")`);
+    return checked;
   }
 }
 

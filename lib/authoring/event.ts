@@ -1,3 +1,4 @@
+import { readSafely } from '../engine/brands.js';
 import { WorkflowError } from '../errors/index.js';
 
 declare const EVENT: unique symbol;
@@ -24,21 +25,20 @@ export function defineEvent<T>(name: string): (key: string) => EventToken<T> {
 
 /** @throws WorkflowError WF_INVALID_ARGUMENT for an empty id, one with a NUL character, or longer than 512 characters */
 export function eventId(event: EventRef<unknown>): string {
-  const id = typeof event === 'string' ? event : event?.id;
-  return checkName(id, 'The event id');
+  return checkName(typeof event === 'string' ? event : readSafely(event, 'id'), 'The event id');
 }
 
 /** Names go into the database as they are: text there holds no NUL, and indexes hold no novels. */
 export function checkName(value: unknown, what: string): string {
   if (typeof value !== 'string' || value === '')
     throw new WorkflowError('WF_INVALID_ARGUMENT', `${what} must be a string that is not empty`);
+  if (value.length > 512)
+    throw new WorkflowError('WF_INVALID_ARGUMENT', `${what} is longer than 512 characters`);
   if (value.includes('\0'))
     throw new WorkflowError(
       'WF_INVALID_ARGUMENT',
       `${what} ${JSON.stringify(value)} contains a NUL character`,
     );
-  if (value.length > 512)
-    throw new WorkflowError('WF_INVALID_ARGUMENT', `${what} is longer than 512 characters`);
   if (!value.isWellFormed())
     throw new WorkflowError(
       'WF_INVALID_ARGUMENT',

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { Type } from '@nestjs/common';
 import { CATCH_UPS, OVERLAPS, type CatchUp, type Overlap } from '../engine/schedule.js';
+import { given } from '../engine/given.js';
 import { WorkflowError } from '../errors/index.js';
 import { checkName } from './event.js';
 import { invalid, parseTimetable, shown, type ScheduleTimes, type Timetable } from './timetable.js';
@@ -78,12 +79,15 @@ export function Schedule<P = void>(
         ? unknown
         : { error: 'the payload of @Schedule is not that of the workflow' }),
 ) => void {
-  const what = options?.name === undefined ? '@Schedule' : `@Schedule ${shown(options.name)}`;
-  const rules = checkSchedule(options, what);
-  const name = options.name === undefined ? null : checkScheduleId(options.name);
+  const checked = given('The options of @Schedule', () => {
+    const what = options?.name === undefined ? '@Schedule' : `@Schedule ${shown(options.name)}`;
+    const rules = checkSchedule(options, what);
+    const name = options.name === undefined ? null : checkScheduleId(options.name);
+    return { ...rules, name, payload: options.payload };
+  });
   return (target: object) => {
     // decorators are applied from the lowest to the highest
-    const declared = [{ ...rules, name, payload: options.payload }, ...schedulesOf(target)];
+    const declared = [checked, ...schedulesOf(target)];
     Reflect.defineMetadata(SCHEDULES, declared, target);
   };
 }
@@ -106,7 +110,8 @@ export function checkSchedule(given: ScheduleTimes & SchedulePolicy, what: strin
     ...parseTimetable(given, what),
     overlap,
     catchUp,
-    labels: labels.map((label) => checkName(label, `A label of ${what}`)),
+    // holes are no labels either
+    labels: Array.from(labels, (label) => checkName(label, `A label of ${what}`)),
   };
 }
 

@@ -1,6 +1,7 @@
 import { Cron } from 'croner';
 import { parseDuration, type Duration } from '../engine/duration.js';
 import { timesEvery, type Times } from '../engine/schedule.js';
+import { shown } from '../engine/shown.js';
 import { WorkflowError } from '../errors/index.js';
 
 /**
@@ -119,4 +120,4 @@ export function invalid(what: string, problem: string, cause?: unknown): Workflo
   return new WorkflowError('WF_INVALID_SCHEDULE', `${what} ${problem}`, { cause });
 }
 
-export const shown = (value: unknown): string => JSON.stringify(value) ?? String(value);
+export { shown };

@@ -5,6 +5,7 @@ import {
   WEBHOOK_METHODS,
   type WebhookMethod,
 } from '../engine/webhook.js';
+import { readSafely } from '../engine/brands.js';
 import { WorkflowError } from '../errors/index.js';
 import { checkName } from './event.js';
 
@@ -86,7 +87,13 @@ export const verifierFor = (verifiers: WebhookVerifiers, name: string): string |
 /** Methods as `ctx.createWebhook` takes them, each once. @throws WorkflowError WF_INVALID_ARGUMENT */
 export function webhookMethods(name: string, methods: unknown = DEFAULT_WEBHOOK_METHODS): string[] {
   const known: readonly unknown[] = WEBHOOK_METHODS;
-  if (Array.isArray(methods) && methods.length > 0 && methods.every((method) => known.includes(method)))
+  if (
+    Array.isArray(methods) &&
+    methods.length > 0 &&
+    methods.length <= 100 &&
+    // holes are no methods either
+    Array.from(methods).every((method) => known.includes(method))
+  )
     return [...new Set(methods as string[])];
   throw new WorkflowError(
     'WF_INVALID_ARGUMENT',
@@ -96,7 +103,7 @@ export function webhookMethods(name: string, methods: unknown = DEFAULT_WEBHOOK_
 
 /** The token of what `ctx.createWebhook` gave. @throws WorkflowError WF_INVALID_ARGUMENT */
 export function webhookId(name: string, hook: Webhook): string {
-  const id: unknown = hook?.id;
+  const id = readSafely(hook, 'id');
   if (typeof id === 'string' && isWebhookToken(id)) return id;
   throw new WorkflowError(
     'WF_INVALID_ARGUMENT',

@@ -12,9 +12,11 @@ import {
   type TriggerOptions,
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
+import { given } from '../engine/given.js';
 import { resolvePriority } from '../engine/priority.js';
 import { derivedUuid } from '../engine/random.js';
 import type { Instant } from '../engine/replay.js';
+import { shown } from '../engine/shown.js';
 import { versionName } from '../engine/version.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
 import { WorkflowError } from '../errors/index.js';
@@ -26,10 +28,12 @@ import {
   RunStore,
   WebhookUrls,
   type Invoker,
+  type NotifyRequest,
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
 import { runLimits, WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
+import { checkOptions, listOf, managerOf, timeOf } from './arguments.js';
 import { orderedUuid } from './ordered-uuid.js';
 
 const MAX_LABELS = 64;
@@ -55,17 +59,26 @@ export class WorkflowCommands extends RunEffects {
     payload: unknown,
     options: TriggerOptions & { manager?: EntityManager } = {},
   ): Promise<Triggered> {
-    const row = this.#row(workflow, payload, options, this.chance.uuid());
-    if (options.manager) return (await this.#all([row], options.manager))[0]!;
+    const { row, manager } = given('What `trigger` is given', () => ({
+      row: this.#row(workflow, payload, options, this.chance.uuid()),
+      manager: managerOf(options),
+    }));
+    if (manager) return (await this.#all([row], manager))[0]!;
     return this.#same(row, await this.intake.trigger(row));
   }
 
   async startMany(
     workflow: unknown,
     items: readonly ({ payload?: unknown } & TriggerOptions)[],
-    manager?: EntityManager,
+    options: { manager?: EntityManager } = {},
   ): Promise<Triggered[]> {
-    const rows = items.map((item) => this.#row(workflow, item.payload, item, this.chance.uuid()));
+    const { rows, manager } = given('What `triggerMany` is given', () => ({
+      rows: listOf(items, 'The list of runs', (item) => {
+        const one = checkOptions(item as TriggerOptions & { payload?: unknown });
+        return this.#row(workflow, one.payload, one, this.chance.uuid());
+      }),
+      manager: managerOf(checkOptions(options, 'The options of `triggerMany`')),
+    }));
     const byRun = new Map(rows.map((row) => [row.runId, row]));
     for (const { runId, payload } of rows) {
       if (byRun.get(runId)!.payload !== payload)
@@ -87,8 +100,26 @@ export class WorkflowCommands extends RunEffects {
     options: NotifyOptions & { manager?: EntityManager } = {},
     id = orderedUuid(),
   ): Promise<NotifyResult> {
+    const { request, manager } = given('What `notify` is given', () => this.#event(event, data, options, id));
+    // with the same event id; whoever called again after an error would send a second event
+    const result = await (manager
+      ? this.store.notify(request, manager)
+      : this.intake.repeat(() => this.store.notify(request)));
+    this.intake.afterCommit(manager, () => {
+      this.intake.announceDue();
+      if (manager && request.keepForMs !== null) this.#deliverKept(id);
+    });
+    return result;
+  }
+
+  #event(
+    event: EventRef<unknown>,
+    data: unknown,
+    options: NotifyOptions & { manager?: EntityManager },
+    id: string,
+  ): { request: NotifyRequest; manager: EntityManager | undefined } {
     const name = eventId(event);
-    const { runId, keepFor, manager } = options;
+    const { runId, keepFor } = checkOptions(options, 'The options of an event');
     if (runId !== undefined && keepFor !== undefined) {
       throw new WorkflowError(
         'WF_INVALID_ARGUMENT',
@@ -102,15 +133,7 @@ export class WorkflowCommands extends RunEffects {
       runId: runId === undefined ? null : checkName(runId, 'The run id'),
       keepForMs: keepFor === undefined ? null : parseDuration(keepFor),
     };
-    // with the same event id; whoever called again after an error would send a second event
-    const result = await (manager
-      ? this.store.notify(request, manager)
-      : this.intake.repeat(() => this.store.notify(request)));
-    this.intake.afterCommit(manager, () => {
-      this.intake.announceDue();
-      if (manager && keepFor !== undefined) this.#deliverKept(id);
-    });
-    return result;
+    return { request, manager: managerOf(options) };
   }
 
   /** Failing, it costs only the runs that began to wait while the caller's transaction was open. */
@@ -147,8 +170,10 @@ export class WorkflowCommands extends RunEffects {
     payload: unknown,
     options: TriggerOptions = {},
   ): Promise<{ runId: string }> {
-    const runId = checkOptions(options).runId ?? uuidOf(`trigger ${key}`);
-    const row = this.#row(workflow, payload, { ...options, runId }, uuidOf(`trigger-id ${key}`));
+    const row = given('What `ctx.trigger` is given', () => {
+      const runId = checkOptions(options).runId ?? uuidOf(`trigger ${key}`);
+      return this.#row(workflow, payload, { ...options, runId }, uuidOf(`trigger-id ${key}`));
+    });
     return { runId: this.#same(row, await this.intake.trigger(row)).header.runId };
   }
 
@@ -157,30 +182,35 @@ export class WorkflowCommands extends RunEffects {
     { idempotencyKey, execution, key, depth }: Invoker,
     workflow: unknown,
     payload: unknown,
-    given: InvokeOptions = {},
+    asked: InvokeOptions = {},
   ): Promise<string> {
-    const { onParentCancel = 'cancel', ...options } = checkOptions(given);
-    if (onParentCancel !== 'cancel' && onParentCancel !== 'abandon') {
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `\`onParentCancel\` is ${JSON.stringify(onParentCancel)}; it is 'cancel' or 'abandon'`,
-      );
-    }
+    const { row, cascades } = given('What `ctx.invoke` is given', () => {
+      const { onParentCancel = 'cancel', ...options } = checkOptions(asked);
+      if (onParentCancel !== 'cancel' && onParentCancel !== 'abandon') {
+        throw new WorkflowError(
+          'WF_INVALID_ARGUMENT',
+          `\`onParentCancel\` is ${shown(onParentCancel)}; it is 'cancel' or 'abandon'`,
+        );
+      }
+      const runId = options.runId ?? uuidOf(`invoke ${idempotencyKey}`);
+      return {
+        row: this.#row(workflow, payload, { ...options, runId }, uuidOf(`invoke-id ${idempotencyKey}`)),
+        cascades: onParentCancel === 'cancel',
+      };
+    });
     if (depth >= MAX_DEPTH) {
       throw new WorkflowError(
         'WF_INVOKE_DEPTH',
         `Step "${key}" would invoke a child below ${MAX_DEPTH} ancestors`,
       );
     }
-    const runId = options.runId ?? uuidOf(`invoke ${idempotencyKey}`);
-    const row = this.#row(workflow, payload, { ...options, runId }, uuidOf(`invoke-id ${idempotencyKey}`));
-    const parent = { execution, key, depth: depth + 1, cascades: onParentCancel === 'cancel' };
+    const parent = { execution, key, depth: depth + 1, cascades };
     const { created, header } = await this.intake.trigger({ ...row, parent });
     if (created) return header.runId;
     throw new WorkflowError(
       'WF_RUN_EXISTS',
-      header.runId === runId
-        ? `Run ${runId} exists already, and is not a child of this step`
+      header.runId === row.runId
+        ? `Run ${row.runId} exists already, and is not a child of this step`
         : `Singleton key "${row.singleton?.key}" is held by run ${header.runId}, which is not a child of this step`,
     );
   }
@@ -216,9 +246,7 @@ export class WorkflowCommands extends RunEffects {
     const definition = this.registry.resolve(workflow);
     const { name, version, timeoutMs } = definition;
     const runId = options.runId === undefined ? this.chance.uuid() : checkName(options.runId, 'The run id');
-    const given = options.labels ?? [];
-    if (!Array.isArray(given)) throw new WorkflowError('WF_INVALID_ARGUMENT', '`labels` is not an array');
-    const labels = given.map((label) => checkName(label, 'A label'));
+    const labels = listOf(options.labels ?? [], '`labels`', (label) => checkName(label, 'A label'));
     if (labels.length > MAX_LABELS)
       throw new WorkflowError('WF_INVALID_ARGUMENT', `A run has at most ${MAX_LABELS} labels`);
     return {
@@ -252,21 +280,12 @@ export class WorkflowCommands extends RunEffects {
   }
 }
 
-/** Text in their place would be no option at all, and nobody would notice. */
-function checkOptions<O>(options: O): O {
-  if (typeof options === 'object' && options !== null) return options;
-  const shown = options === null ? 'null' : `a ${typeof options}`;
-  throw new WorkflowError('WF_INVALID_ARGUMENT', `The options of a run are ${shown}; they are an object`);
-}
-
 function dueOf({ delay, notBefore }: TriggerOptions): TriggerRow['due'] {
   if (delay !== undefined && notBefore !== undefined) {
     throw new WorkflowError('WF_INVALID_ARGUMENT', '`delay` and `notBefore` are both given');
   }
   if (notBefore === undefined) return { inMs: delay === undefined ? 0 : parseDuration(delay) };
-  const at = notBefore instanceof Date ? notBefore.getTime() : NaN;
-  if (Number.isNaN(at)) throw new WorkflowError('WF_INVALID_ARGUMENT', '`notBefore` is not a valid Date');
-  return { at };
+  return { at: timeOf(notBefore, '`notBefore`') };
 }
 
 /** The same text always gives the same id. */

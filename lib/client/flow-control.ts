@@ -1,8 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { formatDuration, type Duration } from '../engine/duration.js';
 import { checkKey } from '../engine/flow-control.js';
-import { WorkflowError } from '../errors/index.js';
+import { given } from '../engine/given.js';
 import { RunIntake, RunStore, type FlowRecord } from '../ports/index.js';
+import { checkLimit, checkOptions } from './arguments.js';
 import { refuseInRun } from './side-effects.js';
 
 /** A flow-control key at this moment. */
@@ -62,18 +63,12 @@ export class WorkflowFlowControls {
   }
 
   /** In the order of the keys. Counts what waits: not for a tight loop. @throws WorkflowError WF_INVALID_ARGUMENT, WF_INVALID_FLOW_CONTROL */
-  async list({ limit = 100, after }: FlowControlQuery = {}): Promise<FlowControlInfo[]> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `limit is ${limit}; it is a whole number from 1 to 1000`,
-      );
-    }
-    const records = await this.store.flows(
-      null,
-      after === undefined ? null : checkKey(after, '`list`'),
-      limit,
-    );
+  async list(query: FlowControlQuery = {}): Promise<FlowControlInfo[]> {
+    const { limit, after } = given('The query', () => {
+      const { limit = 100, after } = checkOptions(query, 'The conditions of `flowControl.list`');
+      return { limit: checkLimit(limit), after: after === undefined ? null : checkKey(after, '`list`') };
+    });
+    const records = await this.store.flows(null, after, limit);
     return records.map(toInfo);
   }
 }

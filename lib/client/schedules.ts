@@ -4,15 +4,16 @@ import {
   checkSchedule,
   checkScheduleId,
   timesOf,
-  workflowOptionsOf,
   type PayloadOf,
   type WorkflowHandler,
 } from '../authoring/index.js';
 import { formatDuration } from '../engine/duration.js';
+import { given } from '../engine/given.js';
 import { scheduleLabel } from '../engine/schedule.js';
 import { WorkflowError } from '../errors/index.js';
 import { Codec, RunIntake, ScheduleStore, type ScheduleRecord } from '../ports/index.js';
 import { computedPayload, WorkflowRegistry } from '../registry/index.js';
+import { checkLimit, checkOptions, workflowName } from './arguments.js';
 import { WorkflowCommands } from './commands.js';
 import type { CreateSchedule, ScheduleInfo, SchedulePage, ScheduleQuery } from './schedule.types.js';
 import { refuseInRun } from './side-effects.js';
@@ -42,11 +43,12 @@ export class WorkflowSchedules {
     options: CreateSchedule<PayloadOf<W>>,
   ): Promise<ScheduleInfo> {
     refuseInRun('schedules.create');
-    const { name } = this.registry.resolve(workflow);
-    const rules = checkSchedule(options, `The schedule of workflow "${name}"`);
-    const id = checkScheduleId(options.id);
-    const given: unknown = options.payload;
-    const payload = this.codec.encode(given, `payload of schedule "${id}"`);
+    const { name, id, payload, rules } = given('What `schedules.create` is given', () => {
+      const { name } = this.registry.resolve(workflow);
+      const rules = checkSchedule(options, `The schedule of workflow "${name}"`);
+      const id = checkScheduleId(options.id);
+      return { name, id, rules, payload: this.codec.encode(options.payload, `payload of schedule "${id}"`) };
+    });
     const { now } = await this.store.find(id);
     const row = {
       ...rules,
@@ -81,17 +83,15 @@ export class WorkflowSchedules {
 
   /** In order of their ids, in pages. @throws WorkflowError WF_INVALID_ARGUMENT, WF_UNKNOWN_WORKFLOW for a class that is none */
   async list(query: ScheduleQuery = {}): Promise<SchedulePage> {
-    const { workflow, limit = 50, cursor } = query;
-    if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `limit is ${limit}; it is a whole number from 1 to 1000`,
-      );
-    const records = await this.store.list({
-      workflow: workflow === undefined ? null : workflowName(workflow),
-      after: cursor === undefined ? null : checkName(cursor, 'The cursor'),
-      limit: limit + 1,
+    const { limit, ...filter } = given('The query', () => {
+      const { workflow, limit = 50, cursor } = checkOptions(query, 'The conditions of `schedules.list`');
+      return {
+        workflow: workflow === undefined ? null : workflowName(workflow),
+        after: cursor === undefined ? null : checkName(cursor, 'The cursor'),
+        limit: checkLimit(limit),
+      };
     });
+    const records = await this.store.list({ ...filter, limit: limit + 1 });
     const schedules = records.slice(0, limit).map((record) => toInfo(record, this.codec));
     return records.length > limit ? { schedules, cursor: schedules.at(-1)!.id } : { schedules };
   }
@@ -152,15 +152,6 @@ export class WorkflowSchedules {
 
 const notFound = (id: string): WorkflowError =>
   new WorkflowError('WF_SCHEDULE_NOT_FOUND', `There is no schedule "${id}"`);
-
-/** By name also a workflow that is no longer served here. */
-function workflowName(workflow: NonNullable<ScheduleQuery['workflow']>): string {
-  if (typeof workflow === 'string') return checkName(workflow, 'The workflow name');
-  const options = workflowOptionsOf(workflow);
-  if (!options)
-    throw new WorkflowError('WF_UNKNOWN_WORKFLOW', `Class ${workflow.name} is not marked @Workflow`);
-  return options.name;
-}
 
 const dateOf = (ms: number | null): Date | null => (ms === null ? null : new Date(ms));
 

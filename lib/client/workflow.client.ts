@@ -3,7 +3,6 @@ import type { EntityManager } from 'typeorm';
 import {
   checkName,
   eventId,
-  workflowOptionsOf,
   type Args,
   type EventRef,
   type NotifyResult,
@@ -14,6 +13,8 @@ import {
 import { parseDuration, type Duration } from '../engine/duration.js';
 import { RunCancelledError, RunFailedError } from '../engine/errors.js';
 import { decodeFailure } from '../engine/failure.js';
+import { given } from '../engine/given.js';
+import { shown } from '../engine/shown.js';
 import { WorkflowError } from '../errors/index.js';
 import {
   Codec,
@@ -23,6 +24,7 @@ import {
   type RunRecord,
   type RunStatus,
 } from '../ports/index.js';
+import { checkLimit, checkOptions, listOf, timeOf, workflowName } from './arguments.js';
 import { WorkflowCommands } from './commands.js';
 import { WorkflowFlowControls } from './flow-control.js';
 import { ResultWaiter } from './result-waiter.js';
@@ -82,7 +84,7 @@ export class WorkflowClient {
     options: { manager?: EntityManager } = {},
   ): Promise<RunHandle<PayloadOf<W>, ResultOf<W>>[]> {
     refuseInRun('triggerMany');
-    const triggered = await this.commands.startMany(workflow, items, options.manager);
+    const triggered = await this.commands.startMany(workflow, items, options);
     return triggered.map(({ header, created }) => this.#handle(header.runId, created));
   }
 
@@ -101,20 +103,8 @@ export class WorkflowClient {
 
   /** Newest first, in pages. @throws WorkflowError WF_INVALID_ARGUMENT for a limit or cursor that is none */
   async list(query: ListQuery = {}): Promise<RunPage> {
-    const { limit = 50, cursor } = query;
-    if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
-      throw new WorkflowError(
-        'WF_INVALID_ARGUMENT',
-        `limit is ${limit}; it is a whole number from 1 to 1000`,
-      );
-    }
-    if (cursor !== undefined && !/^\d{1,18}$/.test(cursor))
-      throw new WorkflowError('WF_INVALID_ARGUMENT', 'The cursor is not one that list() gave');
-    const records = await this.store.list(
-      { ...filterOf(query), ...(query.stuck && { stuck: true as const }) },
-      limit + 1,
-      cursor ?? null,
-    );
+    const { limit, before, filter } = given('The query', () => pageOf(query));
+    const records = await this.store.list(filter, limit + 1, before);
     const runs = records.slice(0, limit).map((record) => toRun(record, this.codec) as Run);
     return records.length > limit ? { runs, cursor: records[limit - 1]!.execution } : { runs };
   }
@@ -133,7 +123,7 @@ export class WorkflowClient {
    */
   async cancel(runs: string | readonly string[] | RunQuery): Promise<{ cancelled: string[] }> {
     refuseInRun('cancel');
-    const ended = await this.store.cancel(selectionOf(runs));
+    const ended = await this.store.cancel(given('The selection of runs', () => selectionOf(runs)));
     this.intake.abort(ended.map(({ execution }) => execution));
     if (ended.length > 0) {
       this.intake.announceEnded();
@@ -153,9 +143,12 @@ export class WorkflowClient {
     options: { version?: string | null } = {},
   ): Promise<{ resumed: string[] }> {
     refuseInRun('resume');
-    const { version } = options;
-    const runIds = [runs].flat().map((runId) => checkName(runId, 'The run id'));
-    if (version !== undefined && version !== null) checkName(version, 'The version');
+    const { runIds, version } = given('What `resume` is given', () => ({
+      runIds: listOf(Array.isArray(runs) ? runs : [runs], 'The list of runs', (runId) =>
+        checkName(runId, 'The run id'),
+      ),
+      version: versionOf(checkOptions(options, 'The options of `resume`')),
+    }));
     return { resumed: await this.commands.resume(runIds, version) };
   }
 
@@ -188,7 +181,7 @@ export class WorkflowClient {
     return {
       runId,
       created,
-      result: (options) => this.#result<R>(runId, options?.timeout),
+      result: (options) => this.#result<R>(runId, options),
       get: async () => toRun<P, R>(await this.#find(runId), this.codec),
       cancel: async () => {
         const { cancelled } = await this.cancel(runId);
@@ -198,13 +191,14 @@ export class WorkflowClient {
     };
   }
 
-  async #result<R>(runId: string, timeout: Duration | undefined): Promise<R> {
-    const ms = timeout === undefined ? null : parseDuration(timeout);
+  async #result<R>(runId: string, options: { timeout?: Duration } | undefined): Promise<R> {
+    const ms = given('The options of `result`', () =>
+      options?.timeout === undefined ? null : parseDuration(options.timeout),
+    );
     let record = await this.#find(runId);
     if (record.finishedAt === null) {
       const ended = await this.waiter.ended(runId, ms);
-      if (!ended)
-        throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${timeout}`);
+      if (!ended) throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${ms} ms`);
       record = ended;
     }
     if (record.status === 'cancelled') throw new RunCancelledError(runId);
@@ -229,36 +223,38 @@ function filterOf(query: RunQuery): RunFilter {
   if (status !== undefined && !STATUSES.includes(status)) {
     throw new WorkflowError(
       'WF_INVALID_ARGUMENT',
-      `status is ${JSON.stringify(status)}; it is one of ${STATUSES.join(', ')}`,
+      `status is ${shown(status)}; it is one of ${STATUSES.join(', ')}`,
     );
   }
-  for (const [name, date] of Object.entries({ createdAfter, createdBefore })) {
-    if (date !== undefined && !(date instanceof Date && !Number.isNaN(date.getTime()))) {
-      throw new WorkflowError('WF_INVALID_ARGUMENT', `${name} is not a valid Date`);
-    }
-  }
+  const dateOf = (date: unknown, name: string): Date => new Date(timeOf(date, name));
   return {
-    ...(workflow !== undefined && { workflow: nameOf(workflow) }),
+    ...(workflow !== undefined && { workflow: workflowName(workflow) }),
     ...(status !== undefined && { status }),
     ...(label !== undefined && { label: checkName(label, 'A label') }),
-    ...(createdAfter && { createdAfter }),
-    ...(createdBefore && { createdBefore }),
+    ...(createdAfter !== undefined && { createdAfter: dateOf(createdAfter, 'createdAfter') }),
+    ...(createdBefore !== undefined && { createdBefore: dateOf(createdBefore, 'createdBefore') }),
   };
 }
 
-/** By name also a workflow that is no longer served here: its runs are still there. */
-function nameOf(workflow: NonNullable<RunQuery['workflow']>): string {
-  if (typeof workflow === 'string') return checkName(workflow, 'The workflow name');
-  const options = workflowOptionsOf(workflow);
-  if (!options)
-    throw new WorkflowError('WF_UNKNOWN_WORKFLOW', `Class ${workflow.name} is not marked @Workflow`);
-  return options.name;
+function pageOf(query: ListQuery): { limit: number; before: string | null; filter: RunFilter } {
+  const { limit = 50, cursor, stuck } = checkOptions(query, 'The conditions of `list`');
+  if (cursor !== undefined && !(typeof cursor === 'string' && /^\d{1,18}$/.test(cursor)))
+    throw new WorkflowError('WF_INVALID_ARGUMENT', 'The cursor is not one that list() gave');
+  return {
+    limit: checkLimit(limit),
+    before: cursor ?? null,
+    filter: { ...filterOf(query), ...(stuck && { stuck: true as const }) },
+  };
 }
+
+const versionOf = ({ version }: { version?: string | null }): string | null | undefined =>
+  version === undefined || version === null ? version : checkName(version, 'The version');
 
 function selectionOf(runs: string | readonly string[] | RunQuery): RunFilter {
   if (typeof runs === 'string') return { runIds: [checkName(runs, 'The run id')] };
-  if (Array.isArray(runs)) return { runIds: runs.map((runId) => checkName(runId, 'A run id')) };
-  const filter = filterOf(runs as RunQuery);
+  if (Array.isArray(runs))
+    return { runIds: listOf(runs, 'The list of runs', (runId) => checkName(runId, 'A run id')) };
+  const filter = filterOf(checkOptions(runs as RunQuery, 'The conditions of `cancel`'));
   if (Object.keys(filter).length === 0)
     throw new WorkflowError('WF_INVALID_ARGUMENT', 'cancel({}) would cancel every run; give a condition');
   return filter;

@@ -1,4 +1,5 @@
 import { WorkflowError } from '../errors/index.js';
+import { shown } from './shown.js';
 
 /** A length of time with its unit, such as `'30s'` or `'1.5h'`; a bare number does not compile. */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd' | 'w'}`;
@@ -21,11 +22,7 @@ const MAX_MS = 1000 * 365.25 * 86_400_000;
 export function parseDuration(text: Duration): number {
   const match = typeof text === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(text) : null;
   const ms = match ? Math.round(Number(match[1]) * UNIT_MS[match[2]!]!) : NaN;
-  if (!(ms <= MAX_MS))
-    throw new WorkflowError(
-      'WF_INVALID_DURATION',
-      `${JSON.stringify(text) ?? String(text)} is not a duration`,
-    );
+  if (!(ms <= MAX_MS)) throw new WorkflowError('WF_INVALID_DURATION', `${shown(text)} is not a duration`);
   return ms;
 }
 

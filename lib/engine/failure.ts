@@ -118,15 +118,9 @@ function describeError(error: object, above: readonly unknown[]): Failure {
 }
 
 function isFinal(error: object): boolean {
-  return readSafely(error, NON_RETRYABLE) === true || FINAL_CODES.some((code) => isCoded(error, code));
-}
-
-function isCoded(error: object, code: (typeof FINAL_CODES)[number]): boolean {
-  try {
-    return WorkflowError.is(error, code);
-  } catch {
-    return false;
-  }
+  return (
+    readSafely(error, NON_RETRYABLE) === true || FINAL_CODES.some((code) => WorkflowError.is(error, code))
+  );
 }
 
 /** An error of this realm or another one, or an object made to look like one (many libraries do). */

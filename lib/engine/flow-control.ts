@@ -1,6 +1,7 @@
 import { WorkflowError } from '../errors/index.js';
 import { parseDuration, type Duration } from './duration.js';
-import { shown } from './shown.js';
+import { given } from './given.js';
+import { shown, textOf } from './shown.js';
 
 /** At least one of the two: how many at a time, how many per period. */
 export type FlowLimits =
@@ -57,16 +58,18 @@ export function checkFlowControl(flow: unknown, of: string): Omit<ResolvedFlow, 
 
 /** Flow control ready to be stored; a key that is a function is called with `args`. @throws WorkflowError WF_INVALID_FLOW_CONTROL */
 export function resolveFlowControl(flow: unknown, of: string, args: readonly unknown[] = []): ResolvedFlow {
-  const limits = checkFlowControl(flow, of);
-  const { key } = flow as KeyedFlowControl;
-  return { key: checkKey(typeof key === 'function' ? called(key, args, of) : key, of), ...limits };
+  return given(`Flow control of ${of}`, () => {
+    const limits = checkFlowControl(flow, of);
+    const { key } = flow as KeyedFlowControl;
+    return { key: checkKey(typeof key === 'function' ? called(key, args, of) : key, of), ...limits };
+  });
 }
 
 function called(key: (...args: any[]) => unknown, args: readonly unknown[], of: string): unknown {
   try {
     return key(...args);
   } catch (cause) {
-    return refuse(of, `has a \`key\` function that threw: ${String(cause)}`, cause);
+    return refuse(of, `has a \`key\` function that threw: ${textOf(cause)}`, cause);
   }
 }
 

@@ -2,6 +2,7 @@ import { WorkflowError } from '../errors/index.js';
 import { delayExpression } from './delay-expression.js';
 import { parseDuration, type Duration } from './duration.js';
 import { toFailure, type Failure } from './failure.js';
+import { shown } from './shown.js';
 
 /**
  * A delay as text: a duration, or an expression in milliseconds such as `'pow(2, retried) * 1000'`.
@@ -25,7 +26,7 @@ export function checkRetryDelay(delay: unknown): asserts delay is RetryDelayText
   if (typeof delay !== 'string') {
     throw new WorkflowError(
       'WF_INVALID_OPTIONS',
-      `Option \`retryDelay\` is ${shown(delay)}, and must be a duration such as '30s', an expression of \`retried\`, or a function`,
+      `Option \`retryDelay\` is ${shownDelay(delay)}, and must be a duration such as '30s', an expression of \`retried\`, or a function`,
     );
   }
   if (durationOf(delay) !== undefined) return;
@@ -34,7 +35,7 @@ export function checkRetryDelay(delay: unknown): asserts delay is RetryDelayText
   } catch (cause) {
     throw new WorkflowError(
       'WF_INVALID_OPTIONS',
-      `Option \`retryDelay\` is ${shown(delay)}, which is neither a duration nor an expression: ${(cause as Error).message}`,
+      `Option \`retryDelay\` is ${shownDelay(delay)}, which is neither a duration nor an expression: ${(cause as Error).message}`,
       { cause },
     );
   }
@@ -60,7 +61,7 @@ export function retryDelayMs(
     if (ms !== undefined) return { ok: true, ms };
     // an async function: nobody waits for it, and its rejection must not end the process
     if (given instanceof Promise) given.catch(() => {});
-    return { ok: false, why: `gave a value that is no delay: ${shown(given)}` };
+    return { ok: false, why: `gave a value that is no delay: ${shownDelay(given)}` };
   } catch (error) {
     const { name, message } = toFailure(error);
     return { ok: false, why: `threw ${name}: ${message}` };
@@ -84,8 +85,8 @@ function held(value: unknown): number | undefined {
   return Math.round(Math.min(MAX_COMPUTED_MS, Math.max(0, value)));
 }
 
-function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value);
-  const plain = typeof value === 'number' || value === undefined || value === null;
-  return plain ? String(value) : `of type ${typeof value}`;
+function shownDelay(value: unknown): string {
+  const plain =
+    typeof value === 'string' || typeof value === 'number' || value === undefined || value === null;
+  return plain ? shown(value) : `of type ${typeof value}`;
 }

@@ -7,6 +7,7 @@ import {
   type RetryDelayFunction,
   type RetryDelayText,
 } from './retry-delay.js';
+import { shown } from './shown.js';
 
 /** Retry options that can be stored as JSON: those of work that is done without the code of the workflow at hand. */
 export interface StorableRetryOptions {
@@ -137,10 +138,11 @@ function durationOf(field: string, value: Duration): number {
 }
 
 function refuse(field: string, value: unknown, wanted: string, cause?: unknown): never {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : String(value);
-  throw new WorkflowError('WF_INVALID_OPTIONS', `Option \`${field}\` is ${shown}, and must be ${wanted}`, {
-    cause,
-  });
+  throw new WorkflowError(
+    'WF_INVALID_OPTIONS',
+    `Option \`${field}\` is ${shown(value)}, and must be ${wanted}`,
+    { cause },
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 import { WorkflowError } from '../errors/index.js';
-import { shown } from './shown.js';
+import { given } from './given.js';
+import { shown, textOf } from './shown.js';
 
 /** What becomes of a run whose singleton key another active run holds. */
 export type SingletonPolicy =
@@ -37,16 +38,18 @@ export function checkSingleton(singleton: unknown): void {
 
 /** A singleton ready to be stored; a key that is a function is called with `args`. @throws WorkflowError WF_INVALID_ARGUMENT */
 export function resolveSingleton(singleton: unknown, args: readonly unknown[] = []): Singleton {
-  checkSingleton(singleton);
-  const { key, policy } = singleton as KeyedSingleton;
-  return { key: checkKey(typeof key === 'function' ? called(key, args) : key), policy };
+  return given('`singleton`', () => {
+    checkSingleton(singleton);
+    const { key, policy } = singleton as KeyedSingleton;
+    return { key: checkKey(typeof key === 'function' ? called(key, args) : key), policy };
+  });
 }
 
 function called(key: (...args: any[]) => unknown, args: readonly unknown[]): unknown {
   try {
     return key(...args);
   } catch (cause) {
-    return refuse(`has a \`key\` function that threw: ${String(cause)}`, cause);
+    return refuse(`has a \`key\` function that threw: ${textOf(cause)}`, cause);
   }
 }
 

@@ -23,11 +23,12 @@ export class WorkflowError extends Error {
 
   /** True for an error of this library, also when two copies of the package are loaded; with `code`, only for that one. */
   static is(error: unknown, code?: WorkflowErrorCode): error is WorkflowError {
-    return (
-      typeof error === 'object' &&
-      error !== null &&
-      BRAND in error &&
-      (code === undefined || (error as unknown as WorkflowError).code === code)
-    );
+    if (typeof error !== 'object' || error === null) return false;
+    try {
+      return BRAND in error && (code === undefined || (error as unknown as WorkflowError).code === code);
+    } catch {
+      // a Proxy that does not want to be looked at
+      return false;
+    }
   }
 }

@@ -2,6 +2,7 @@ import { lookup as systemLookup, type LookupAddress, type LookupOptions } from '
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { CallError } from '../engine/call.js';
+import { shown } from '../engine/shown.js';
 import { WorkflowError } from '../errors/index.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -41,14 +42,17 @@ export class AddressGuard {
   /** @throws WorkflowError WF_INVALID_OPTIONS for an entry that is no address, CIDR or (in `allow`) host name */
   constructor(rules: AddressRules = {}, lookup: Lookup = systemLookup) {
     const { deny = [], allow = [] } = rules;
-    this.#deny = listOf(deny, 'deny').map((entry) => rangeOf(entry) ?? refuse('deny', entry, 'a CIDR'));
+    this.#deny = Array.from(
+      listOf(deny, 'deny'),
+      (entry) => rangeOf(entry) ?? refuse('deny', entry, 'a CIDR'),
+    );
     const names = new Set<string>();
-    this.#allow = listOf(allow, 'allow').flatMap((entry) => {
+    this.#allow = Array.from(listOf(allow, 'allow'), (entry) => {
       const range = rangeOf(entry);
       if (range) return [range];
       names.add(nameOf(entry) ?? refuse('allow', entry, 'a CIDR or a host name'));
       return [];
-    });
+    }).flat();
     this.#names = names;
     this.#lookup = lookup;
   }
@@ -148,6 +152,6 @@ const canonical = (host: string): string => host.toLowerCase().replace(/\.$/, ''
 function refuse(name: string, value: unknown, wanted: string): never {
   throw new WorkflowError(
     'WF_INVALID_OPTIONS',
-    `Option \`http.calls.${name}\` has ${JSON.stringify(value) ?? String(value)}, which is not ${wanted}`,
+    `Option \`http.calls.${name}\` has ${shown(value)}, which is not ${wanted}`,
   );
 }

@@ -29,18 +29,20 @@ export interface ErrorBody {
   readonly message: string;
 }
 
+const MAX_INT4 = 2_147_483_647;
 const MAX_INT8 = 9_223_372_036_854_775_807n;
 
 // PostgreSQL stores no NUL. No limit of length but that of the body: what could be stored must be deliverable
 const isText = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && !value.includes('\0');
+// the columns are of 32 bits: a statement with more would be refused by the database, and not by us
 const isCount = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_INT4;
 const isRowId = (value: unknown): value is string =>
   typeof value === 'string' && /^\d{1,19}$/.test(value) && BigInt(value) <= MAX_INT8;
 
 const TEXT = 'a text that is not empty and has no NUL';
-const COUNT = 'a whole number, zero or more';
+const COUNT = 'a whole number of 31 bits, zero or more';
 interface Field<T> {
   readonly check: (value: unknown) => value is T;
   readonly is: string;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { webcrypto } from 'node:crypto';
+import { given } from '../engine/given.js';
 import { WorkflowError } from '../errors/index.js';
 
 /** An imported key: importing costs more than signing, so it is done once. */
@@ -49,7 +50,11 @@ export class SigningKeys {
  * WF_SIGNING_KEY_MISSING when a URL is configured without a key.
  */
 export function createSigningKeys(options: SigningKeyOptions = {}): SigningKeys {
-  const { signingKey, nextSigningKey, url } = options;
+  const { signingKey, nextSigningKey, url } = given(
+    'Option `http`',
+    () => ({ ...options }),
+    'WF_INVALID_OPTIONS',
+  );
   if (signingKey === undefined) {
     if (nextSigningKey !== undefined) {
       throw new WorkflowError(

@@ -63,6 +63,8 @@ export interface Loaded {
   readonly header: RunHeader;
   readonly rows: readonly JournalRow[];
   readonly inbox: readonly InboxMessage[];
+  /** the step that the task is for; none: it advances the run */
+  readonly step?: string | null;
   /** how often something arrived for this run; compared again by the commit that suspends */
   readonly wanted: number;
   /** commits made under this fence so far */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { workflowOptionsOf } from '../authoring/index.js';
+import { className, shown } from '../engine/shown.js';
 import { compareVersions, queueOf, versionName } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
 import type { ScheduleDefinition, WorkflowDefinition } from './definition.js';
@@ -75,18 +76,19 @@ export class WorkflowRegistry {
       if (found) return found;
       throw new WorkflowError(
         'WF_UNKNOWN_WORKFLOW',
-        `Workflow "${workflow}" is not known here (known: ${this.names().join(', ') || 'none'})`,
+        `Workflow ${shown(workflow)} is not known here (known: ${this.names().join(', ') || 'none'})`,
       );
     }
     const found = this.#byType.get(workflow);
     if (found) return found;
     if (typeof workflow !== 'function')
       throw new WorkflowError('WF_INVALID_ARGUMENT', 'A workflow is given by its class or its name');
+    const options = workflowOptionsOf(workflow);
     throw new WorkflowError(
       'WF_UNKNOWN_WORKFLOW',
-      workflowOptionsOf(workflow)
-        ? `Workflow class ${workflow.name} is marked @Workflow but not provided`
-        : `Class ${workflow.name} is not marked @Workflow`,
+      options
+        ? `Workflow class ${className(workflow)} is marked @Workflow but not provided`
+        : `Class ${className(workflow)} is not marked @Workflow`,
     );
   }
 }

@@ -11,7 +11,7 @@ import {
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
-import { backoffMs, Lane } from './lane.js';
+import { backoffMs, Lane, notStorable } from './lane.js';
 
 const MAX_BYTES = 8 * 1024 * 1024;
 
@@ -76,7 +76,9 @@ export class JournalWriter {
       try {
         return await statement();
       } catch (error) {
-        if (this.#givenUp || !AGAIN.includes(this.store.fault(error))) throw error;
+        const fault = this.store.fault(error);
+        if (fault === 'poison') throw notStorable(error);
+        if (this.#givenUp || !AGAIN.includes(fault)) throw error;
         this.#report(error, tries);
         await this.clock.pause(backoffMs(tries));
       }

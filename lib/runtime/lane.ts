@@ -22,6 +22,12 @@ interface Waiting<T, R> {
 /** How long to wait after so many tries that the database did not answer. */
 export const backoffMs = (tries: number): number => Math.min(2000, 25 * 2 ** Math.min(tries, 10));
 
+/** The error of a value that the database refuses. */
+export function notStorable(cause: unknown): WorkflowError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  return new WorkflowError('WF_NOT_STORABLE', `The database refused a value: ${said}`, { cause });
+}
+
 /** How many smaller batches a blocked one becomes. */
 const PARTS = 25;
 
@@ -118,10 +124,7 @@ export class Lane<T, R> {
 
   async #isolate(batch: readonly Waiting<T, R>[], error: unknown): Promise<void> {
     if (batch.length === 1) {
-      const said = error instanceof Error ? error.message : String(error);
-      batch[0]!.reject(
-        new WorkflowError('WF_NOT_STORABLE', `The database refused a value: ${said}`, { cause: error }),
-      );
+      batch[0]!.reject(notStorable(error));
       return;
     }
     const half = batch.length >> 1;

@@ -15,6 +15,7 @@ import { ActivationFactory } from './activation-factory.js';
 import type { ActivationEnd } from './activation.types.js';
 import type { DeliveryMode } from './delivery-mode.js';
 import { Inspector } from './inspector.js';
+import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
@@ -58,7 +59,7 @@ export class RunDeliveries {
       const fresh = this.#fresh.get(taskId);
       this.#fresh.delete(taskId);
       const loaded = fresh ?? (await this.writer.load({ taskId, fence, position: parked?.position ?? 0 }));
-      if (!loaded) return { next: 'stale' };
+      if (!loaded || !isFor(loaded, delivery)) return { next: 'stale' };
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution, life);

@@ -18,6 +18,7 @@ import type { Activation } from './activation.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
 import { RuntimeConfig } from './config.js';
+import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { lostTooOften, runFailedBefore } from './not-executed.js';
@@ -57,7 +58,7 @@ export class StepDeliveries {
     let activation = this.cache.peek(runId);
     const known = activation?.find(key) !== undefined;
     const loaded = await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 });
-    if (!loaded) return { next: 'stale' };
+    if (!loaded || !isFor(loaded, delivery)) return { next: 'stale' };
     if (!known || activation?.header.execution !== loaded.header.execution) {
       activation = await this.cache.build(runId, () => this.#replayed(definition, loaded));
     }

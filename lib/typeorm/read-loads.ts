@@ -34,6 +34,17 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
 
 /** The arrays are filled after this, as the rows come. */
 function headOf(row: LoadColumns, rows: JournalRow[], inbox: InboxMessage[]): Loaded {
-  const { wanted, turn, gather, lost, paced, now, ...header } = JSON.parse(row.head!) as LoadHead;
-  return { header: { ...header, payload: row.data! }, rows, inbox, wanted, turn, gather, lost, paced, now };
+  const { step, wanted, turn, gather, lost, paced, now, ...header } = JSON.parse(row.head!) as LoadHead;
+  return {
+    header: { ...header, payload: row.data! },
+    rows,
+    inbox,
+    step,
+    wanted,
+    turn,
+    gather,
+    lost,
+    paced,
+    now,
+  };
 }

@@ -1,4 +1,6 @@
 import type { DataSource, DataSourceOptions } from 'typeorm';
+import { given } from '../engine/given.js';
+import { shown } from '../engine/shown.js';
 import { WorkflowError } from '../errors/index.js';
 import type { WorkflowDatabase } from '../workflow.options.js';
 import { checkServerUrl } from './server-url.js';
@@ -37,6 +39,10 @@ export function resolveDatabase(
     );
   }
   if (typeof database !== 'object') throw invalid('is not an object');
+  return given('Option `database`', () => chosen(database, application), 'WF_INVALID_OPTIONS');
+}
+
+function chosen(database: WorkflowDatabase, application: DataSource | undefined): DatabaseChoice {
   if ('type' in database) {
     const url = (database as { url?: unknown }).url;
     const options = requirePostgres(database, '`database`');
@@ -54,7 +60,7 @@ export function resolveDatabase(
     if (application) return ofApplication(application);
     throw new WorkflowError(
       'WF_INVALID_OPTIONS',
-      `There is no TypeORM DataSource named "${String(database.dataSource)}"`,
+      `There is no TypeORM DataSource named ${shown(database.dataSource)}`,
     );
   }
   if ('embedded' in database) {
@@ -80,5 +86,5 @@ const ofApplication = (application: DataSource): DatabaseChoice => ({
 
 function requirePostgres(options: DataSourceOptions, whose: string): PostgresOptions {
   if (options.type === 'postgres') return options as PostgresOptions;
-  throw new WorkflowError('WF_DATABASE_NOT_POSTGRES', `${whose} is of type "${String(options.type)}"`);
+  throw new WorkflowError('WF_DATABASE_NOT_POSTGRES', `${whose} is of type ${shown(options.type)}`);
 }

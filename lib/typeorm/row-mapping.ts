@@ -124,6 +124,7 @@ export interface LoadHead {
   paced: boolean;
   rollbacks: number;
   cancelling: boolean;
+  step: string | null;
   wanted: number;
   turn: number;
   gather: number;

@@ -41,10 +41,14 @@ export function journaling(bench: () => Bench): void {
       runId: null,
       keepForMs: null,
     });
-    const left = (await b.claim()).find(({ step }) => step === 'left')!;
+    const claimed = await b.claim();
+    const left = claimed.find(({ step }) => step === 'left')!;
     const loaded = await b.load(left);
     expect(loaded.rows.map(({ key }) => key).toSorted()).toEqual(['first', 'left']);
     expect(loaded.inbox).toEqual([]);
+    // what a delivery says of its task is compared with what the task is
+    expect(loaded.step).toBe('left');
+    expect((await b.load(claimed.find(({ step }) => step === null)!)).step).toBeNull();
     expect((await b.load(left, 2 ** 31 - 1)).rows.map(({ key }) => key)).toEqual(['left']);
   });
 

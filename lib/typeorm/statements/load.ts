@@ -29,7 +29,7 @@ select 'run' as tag, l.request as item,
          'depth', r.depth, 'child', r.parent_id is not null, 'rollbacks', r.rollbacks,
          'cancelling', r.cancelling_at is not null, 'singleton', r.singleton_key,
          'paced', r.flow_key is not null and exists (select from ${t.flow} f where f.key = r.flow_key and f.rate is not null),
-         'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
+         'step', nullif(l.step_key, ''), 'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
        r.payload as data, ${NO_STEP}
 from leased l join ${t.run} r on r.id = l.execution, clock c
 union all

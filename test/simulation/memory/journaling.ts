@@ -46,6 +46,7 @@ export function load(t: MemoryTables, request: LoadRequest, now: number): Loaded
       data,
       createdAt,
     })),
+    step: task.stepKey === '' ? null : task.stepKey,
     wanted: task.wanted,
     turn: task.turn,
     gather: task.gather,
