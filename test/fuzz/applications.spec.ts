@@ -3,10 +3,12 @@ import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { Step, Workflow, WorkflowContext } from 'nestjs-workflow';
+import { Aftermath } from '../../lib/runtime/aftermath.js';
 import { startApp, untilStatus, type TestApp } from '../client/support.js';
+import { CONTENT_TYPE, createSigningKeys, MessageSigner, SIGNATURE_HEADER } from '../../lib/http/index.js';
 import { send } from '../http/webhook-support.js';
 import { createMemory, createPostgres, type TestDatabase } from '../support/databases.js';
-import { callHook, Collects, localUrl, startWebhookApp, urlOf } from '../webhooks/support.js';
+import { callHook, Collects, localUrl, SIGNING_KEY, startWebhookApp, urlOf } from '../webhooks/support.js';
 import { CLIENT_CALLS, type ClientCall } from './client-calls.js';
 import { Echo, Keyed } from './engine.js';
 import { anything, text } from './strange.js';
@@ -37,8 +39,12 @@ let web: TestApp;
 beforeAll(async () => {
   const [postgres, pglite, other] = [await createPostgres(), await createMemory(), await createPostgres()];
   databases.push(postgres, pglite, other);
-  // nothing is executed, so that nothing but the calls writes
-  const options = { providers: [Echo, Keyed], workflow: { worker: false as const } };
+  // nothing is executed, and no rounds delete what has expired: nothing but the calls writes
+  const options = {
+    providers: [Echo, Keyed],
+    workflow: { worker: false as const },
+    runtime: { heartbeatMs: 3_600_000 },
+  };
   quiet = { postgres: await startApp(postgres, options), pglite: await startApp(pglite, options) };
   web = await startWebhookApp(other, 'http', { providers: [Collects, Strange] });
   apps.push(...Object.values(quiet), web);
@@ -56,7 +62,9 @@ afterAll(async () => {
 const TABLES = ['run', 'step', 'task', 'message', 'schedule', 'flow_control', 'flow_note'];
 
 /** One text for all rows there are: two are the same when nothing was written in between. */
-async function digest({ database }: TestApp): Promise<string> {
+async function digest({ app, database }: TestApp): Promise<string> {
+  // what the call before has ended may owe something
+  await app.get(Aftermath, { strict: false }).idle();
   const of = TABLES.map(
     (table) =>
       `(select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from workflow_${table} t)`,
@@ -202,6 +210,40 @@ cases.property(
     await (hooked ??= hook());
     const before = await digest(web);
     await expectNoFault(raw);
+    expect(await digest(web)).toBe(before);
+  },
+);
+
+const sign = new MessageSigner(createSigningKeys({ signingKey: SIGNING_KEY }));
+const whole = fc.oneof(fc.nat(4), fc.nat(), fc.constantFrom(2 ** 31 - 1, 2 ** 31, 2 ** 53, -1));
+
+cases.property(
+  'signed deliveries that are wrong in meaning, on PostgreSQL: 4xx or a reply, and nothing written',
+  200,
+  fc.record({
+    workflow: fc.oneof({ weight: 4, arbitrary: fc.constant('collects') }, text(9)),
+    version: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, text(9)),
+    runId: fc.oneof({ weight: 4, arbitrary: fc.constant('hooked') }, text(9)),
+    taskId: fc.oneof(fc.nat(20).map(String), fc.constantFrom('9223372036854775807', '9223372036854775808')),
+    fence: whole,
+    seq: whole,
+    step: fc.option(fc.oneof(text(9), fc.constantFrom('tell', 'hook')), { nil: undefined }),
+  }),
+  async (delivery) => {
+    await (hooked ??= hook());
+    const before = await digest(web);
+    const body = Buffer.from(JSON.stringify(delivery));
+    // not by `fetch`, which sends again by itself what is answered 421: a signature that was used before
+    const headers = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: await sign.sign('delivery', body) };
+    const { status, text: json } = await send(`${await web.app.getUrl()}/workflow/deliver`, {
+      headers,
+      body,
+    });
+    const answer = JSON.parse(json) as object;
+    // the one fence and turn that are right: the run looks around, and waits on
+    if (status === 200) return expect(answer).toEqual({ next: 'waiting' });
+    expect([400, 409, 421]).toContain(status);
+    expect(Object.keys(answer)).toEqual(['code', 'message']);
     expect(await digest(web)).toBe(before);
   },
 );

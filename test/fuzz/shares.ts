@@ -10,7 +10,7 @@ export const SHARES = {
   options: 18_000,
   calls: 2_000,
   values: 8_000,
-  applications: 1_500,
+  applications: 1_700,
 } as const;
 
 export type Share = keyof typeof SHARES;
