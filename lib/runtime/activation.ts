@@ -240,7 +240,8 @@ export class Activation {
       this.#recordWaits(open);
       if (this.#answerInstants(open) || this.#takeArrivals(open)) continue;
       const limit = this.#ending.limit();
-      if (!limit && (await this.#gather())) continue;
+      // whatever the code has done during an await since it was looked at wakes nobody any more
+      if (!limit && ((await this.#gather()) || this.#hasMoved)) continue;
       const plan = planFor(this.journal, open, this.time());
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
@@ -264,6 +265,11 @@ export class Activation {
       const end = await this.#execute(plan.ask, plan.attempt, options, givenUp);
       if (end) return end;
     }
+  }
+
+  get #hasMoved(): boolean {
+    const { outcome, exit, asked } = this.#code;
+    return outcome !== undefined || exit !== undefined || asked !== this.#planned;
   }
 
   get #paced(): boolean {

@@ -63,7 +63,7 @@ describe.each(DATABASES)('a result on $name', ({ create }) => {
     await expect(run.result({ timeout: '20ms' })).rejects.toMatchObject({
       code: 'WF_RESULT_TIMEOUT',
       message:
-        'Run slow has not ended within 20ms. The run still goes on; ask again later, or give `result()` a longer timeout. [WF_RESULT_TIMEOUT]',
+        'Run slow has not ended within 20 ms. The run still goes on; ask again later, or give `result()` a longer timeout. [WF_RESULT_TIMEOUT]',
     });
     await run.notify(Go('slow'), 'at last');
     expect(await run.result()).toBe('at last');

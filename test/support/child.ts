@@ -25,7 +25,7 @@ export async function bundle(entry: string): Promise<{ file: string; remove(): v
       ssr: join(ROOT, entry),
       outDir,
       target: 'node20',
-      rolldownOptions: { output: { entryFileNames: '[name].mjs' } },
+      rolldownOptions: { output: { entryFileNames: '[name].mjs', chunkFileNames: '[name]-[hash].mjs' } },
     },
   });
   // a thread is started from a file of its own, beside the code that starts it
