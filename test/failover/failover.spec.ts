@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { WorkflowClient, type JournalEntry } from 'nestjs-workflow';
+import { isTransient } from '../../lib/typeorm/database.js';
 import { AUDIT_TABLES } from '../chaos/audit.js';
 import { readTables } from '../chaos/collect.js';
 import { judge } from '../chaos/judge.js';
@@ -51,6 +52,18 @@ afterEach(async () => {
   await pair.dispose();
 });
 
+/** A read is not repeated by the client: whoever reads while there is no primary is told so, and asks again. */
+async function untilRead<T>(read: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
 /** Triggers all, one after another, whatever happens meanwhile; then the result that each run has given. */
 async function results(): Promise<Map<string, readonly string[]>> {
   const workflows = client.get(WorkflowClient);
@@ -58,7 +71,9 @@ async function results(): Promise<Map<string, readonly string[]>> {
   const awaited: Promise<void>[] = [];
   for (let n = 0; n < RUNS; n++) {
     const run = await workflows.trigger(Chain, n, { runId: `chain-${n}` });
-    awaited.push(run.result({ timeout: '60s' }).then((result) => void given.set(run.runId, result)));
+    awaited.push(
+      untilRead(() => run.result({ timeout: '60s' })).then((result) => void given.set(run.runId, result)),
+    );
   }
   await Promise.all(awaited);
   return given;
