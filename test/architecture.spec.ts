@@ -38,7 +38,7 @@ const TABLE: Readonly<Record<string, Row>> = {
     types: TRANSACTION,
   },
   http: {
-    may: ['ports', 'errors', 'engine', 'workflow.options', ...NEST, 'jose', 'undici', 'ipaddr.js', 'node:*'],
+    may: ['ports', 'errors', 'engine', 'workflow.options', ...NEST, 'undici', 'ipaddr.js', 'node:*'],
   },
   typeorm: {
     may: ['ports', 'engine', 'errors', 'workflow.options', 'typeorm', 'pg', '@electric-sql/pglite', 'node:*'],

@@ -1,13 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import type { webcrypto } from 'node:crypto';
+import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
 import { given } from '../engine/given.js';
 import { WorkflowError } from '../errors/index.js';
 
-/** An imported key: importing costs more than signing, so it is done once. */
-export type ImportedKey = webcrypto.CryptoKey;
-
 const MIN_LENGTH = 32;
-const HMAC = { name: 'HMAC', hash: 'SHA-256' } as const;
 
 export interface SigningKeyOptions {
   /** the key that signs, at least 32 characters @default random per process */
@@ -18,10 +13,12 @@ export interface SigningKeyOptions {
   readonly url?: string;
 }
 
-/** The keys of this process. Private fields: neither a log of the object nor its JSON shows a key. */
+/** The keys of this process. Objects of node:crypto: neither a log of one nor its JSON shows a key. */
 export class SigningKeys {
-  readonly #current: Promise<ImportedKey>;
-  readonly #accepted: Promise<ImportedKey[]>;
+  /** The key that signs. */
+  readonly current: KeyObject;
+  /** The keys whose signatures are accepted, the current one first. */
+  readonly accepted: readonly KeyObject[];
 
   /** @param generated true when no key was configured and a random one serves this process alone */
   constructor(
@@ -29,18 +26,8 @@ export class SigningKeys {
     next: Uint8Array | undefined,
     readonly generated: boolean,
   ) {
-    this.#current = importKey(current);
-    this.#accepted = Promise.all(next === undefined ? [this.#current] : [this.#current, importKey(next)]);
-  }
-
-  /** The key that signs. */
-  current(): Promise<ImportedKey> {
-    return this.#current;
-  }
-
-  /** The keys whose signatures are accepted, the current one first. */
-  accepted(): Promise<readonly ImportedKey[]> {
-    return this.#accepted;
+    this.current = createSecretKey(current);
+    this.accepted = next === undefined ? [this.current] : [this.current, createSecretKey(next)];
   }
 }
 
@@ -81,8 +68,4 @@ function keyBytes(option: string, key: unknown): Uint8Array {
     );
   }
   return Buffer.from(key, 'utf8');
-}
-
-function importKey(bytes: Uint8Array): Promise<ImportedKey> {
-  return crypto.subtle.importKey('raw', new Uint8Array(bytes), HMAC, false, ['sign', 'verify']);
 }

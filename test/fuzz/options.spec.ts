@@ -74,7 +74,7 @@ cases.property(
       const { url, publicUrl } = options.http ?? {};
       for (const one of [url, publicUrl])
         if (one !== undefined) expect(new URL(one).protocol).toMatch(/^https?:$/);
-      await givesOrRefuses(() => createSigningKeys(options.http ?? {}).accepted());
+      await givesOrRefuses(() => createSigningKeys(options.http ?? {}).accepted);
     }
     await givesOrRefuses(() => WorkflowModule.forRoot(options));
     await givesOrRefuses(() => WorkflowModule.forRootAsync(options));

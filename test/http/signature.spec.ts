@@ -31,13 +31,18 @@ function handmade(header: unknown, payload: unknown, key = KEY): string {
   return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
 /** Why the signature is refused. */
-async function refusalOf(token: string | undefined, bytes = body): Promise<string> {
-  const error: unknown = await verifier.verify(token, bytes).then(
-    () => new Error('was accepted'),
-    (e: unknown) => e,
-  );
+function refusalOf(token: string | undefined, bytes = body): string {
+  const error = errorOf(token, bytes);
   expect(error).toMatchObject({ code: 'WF_UNSIGNED' });
-  return (error as Error).message;
+  return error.message;
+}
+function errorOf(token: string | undefined, bytes = body): Error {
+  try {
+    verifier.verify(token, bytes);
+  } catch (error) {
+    return error as Error;
+  }
+  return new Error('was accepted');
 }
 
 beforeEach(() => {
@@ -46,118 +51,116 @@ beforeEach(() => {
 });
 
 describe('a signature', () => {
-  it.each(['delivery', 'ping'] as const)('tells a genuine %s', async (kind) => {
-    await expect(verifier.verify(await signer.sign(kind, body), body)).resolves.toBe(kind);
+  it.each(['delivery', 'ping'] as const)('tells a genuine %s', (kind) => {
+    expect(verifier.verify(signer.sign(kind, body), body)).toBe(kind);
   });
 
-  it('has the claims of docs/protocol.md', async () => {
-    const [header, payload] = (await signer.sign('ping', body)).split('.').map((part) => {
-      return Buffer.from(part, 'base64url').toString();
-    });
+  it('has the claims of docs/protocol.md', () => {
+    const [header, payload] = signer
+      .sign('ping', body)
+      .split('.')
+      .map((part) => {
+        return Buffer.from(part, 'base64url').toString();
+      });
     expect(header).toBe('{"alg":"HS256"}');
     expect(JSON.parse(payload!)).toEqual(
       claims({ aud: 'ping', jti: expect.stringMatching(/^[\w-]{22}$/) as string, body: hash }),
     );
   });
 
-  it('is also accepted when made without this library', async () => {
-    await expect(verifier.verify(handmade({ alg: 'HS256', typ: 'JWT' }, claims()), body)).resolves.toBe(
-      'delivery',
-    );
+  it('is also accepted when made without this library', () => {
+    expect(verifier.verify(handmade({ alg: 'HS256', typ: 'JWT' }, claims()), body)).toBe('delivery');
   });
 
-  it('is refused when absent or no token', async () => {
-    expect(await refusalOf(undefined)).toMatch(/carries no signature/);
-    expect(await refusalOf('')).toMatch(/carries no signature/);
-    expect(await refusalOf('hello')).toMatch(/not a signed token/);
-    expect(await refusalOf('a.b.c')).toMatch(/not a signed token/);
-    expect(await refusalOf('..')).toMatch(/not a signed token/);
+  it('is refused when absent or no token', () => {
+    expect(refusalOf(undefined)).toMatch(/carries no signature/);
+    expect(refusalOf('')).toMatch(/carries no signature/);
+    expect(refusalOf('hello')).toMatch(/not a signed token/);
+    expect(refusalOf('a.b.c')).toMatch(/not a signed token/);
+    expect(refusalOf('..')).toMatch(/not a signed token/);
   });
 
-  it('is refused over another body', async () => {
-    const token = await signer.sign('delivery', body);
-    expect(await refusalOf(token, Buffer.from('{"any":"bytes" }'))).toMatch(/body is not the one/);
-    expect(await refusalOf(token, Buffer.alloc(0))).toMatch(/body is not the one/);
+  it('is refused over another body', () => {
+    const token = signer.sign('delivery', body);
+    expect(refusalOf(token, Buffer.from('{"any":"bytes" }'))).toMatch(/body is not the one/);
+    expect(refusalOf(token, Buffer.alloc(0))).toMatch(/body is not the one/);
   });
 
-  it('is refused with any byte altered', async () => {
-    const token = await signer.sign('delivery', body);
+  it('is refused with any byte altered', () => {
+    const token = signer.sign('delivery', body);
     for (let i = 0; i < token.length; i++) {
       // the last character of a base64url text has bits that decode to nothing
       if (token[i] === '.' || i === token.length - 1) continue;
       const altered = token.slice(0, i) + (token[i] === 'A' ? 'B' : 'A') + token.slice(i + 1);
-      expect(await refusalOf(altered)).toMatch(/refused/);
+      expect(refusalOf(altered)).toMatch(/refused/);
     }
-    await expect(verifier.verify(token, body)).resolves.toBe('delivery');
+    expect(verifier.verify(token, body)).toBe('delivery');
   });
 
-  it('is refused with the payload of another one', async () => {
-    const [header, , signature] = (await signer.sign('delivery', body)).split('.');
-    expect(await refusalOf(`${header}.${b64(claims({ jti: 'mine' }))}.${signature}`)).toMatch(
+  it('is refused with the payload of another one', () => {
+    const [header, , signature] = signer.sign('delivery', body).split('.');
+    expect(refusalOf(`${header}.${b64(claims({ jti: 'mine' }))}.${signature}`)).toMatch(
       /another key, or altered/,
     );
   });
 
-  it('is good for 60 s and a tolerance of 5 s for the clocks', async () => {
-    const [a, b] = [await signer.sign('delivery', body), await signer.sign('delivery', body)];
+  it('is good for 60 s and a tolerance of 5 s for the clocks', () => {
+    const [a, b] = [signer.sign('delivery', body), signer.sign('delivery', body)];
     clock += 64_000;
-    await expect(verifier.verify(a, body)).resolves.toBe('delivery');
+    expect(verifier.verify(a, body)).toBe('delivery');
     clock += 2_000;
-    expect(await refusalOf(b)).toMatch(/expired/);
+    expect(refusalOf(b)).toMatch(/expired/);
   });
 
-  it('may come from a clock that is 5 s ahead, not further', async () => {
+  it('may come from a clock that is 5 s ahead, not further', () => {
     clock += 5_000;
-    const near = await signer.sign('delivery', body);
+    const near = signer.sign('delivery', body);
     clock += 2_000;
-    const far = await signer.sign('delivery', body);
+    const far = signer.sign('delivery', body);
     clock -= 7_000;
-    await expect(verifier.verify(near, body)).resolves.toBe('delivery');
-    expect(await refusalOf(far)).toMatch(/signed in the future/);
+    expect(verifier.verify(near, body)).toBe('delivery');
+    expect(refusalOf(far)).toMatch(/signed in the future/);
   });
 
-  it('is not good for longer when the sender says so', async () => {
+  it('is not good for longer when the sender says so', () => {
     const token = handmade({ alg: 'HS256' }, claims({ exp: seconds() + 3600 }));
     clock += 66_000;
-    expect(await refusalOf(token)).toMatch(/expired/);
+    expect(refusalOf(token)).toMatch(/expired/);
   });
 
-  it('is refused with another key, without saying what the key is', async () => {
+  it('is refused with another key, without saying what the key is', () => {
     const token = handmade({ alg: 'HS256' }, claims(), OTHER);
-    expect(await refusalOf(token)).toMatch(/another key/);
-    const error: unknown = await verifier.verify(token, body).catch((e: unknown) => e);
-    expect(inspect(error, { depth: 10 })).not.toContain(KEY);
+    expect(refusalOf(token)).toMatch(/another key/);
+    expect(inspect(errorOf(token), { depth: 10 })).not.toContain(KEY);
   });
 
   it.each(['none', 'None', 'HS384', 'HS512', 'RS256', 'ES256', 'dir', '', null])(
     'is refused with alg %j',
-    async (alg) => {
-      expect(await refusalOf(handmade({ alg }, claims()))).toMatch(/not HS256|not a signed token/);
-      expect(await refusalOf(handmade({ alg }, claims()).replace(/[^.]+$/, ''))).toMatch(/refused/);
+    (alg) => {
+      expect(refusalOf(handmade({ alg }, claims()))).toMatch(/not HS256|not a signed token/);
+      expect(refusalOf(handmade({ alg }, claims()).replace(/[^.]+$/, ''))).toMatch(/refused/);
     },
   );
 
-  it('is refused when unsecured', async () => {
+  it('is refused when unsecured', () => {
     const token = new UnsecuredJWT(claims({ exp: seconds() + 60 })).encode();
-    expect(await refusalOf(token)).toMatch(/refused/);
+    expect(refusalOf(token)).toMatch(/refused/);
   });
 
   it('is refused in the confusion of RS256 and HS256, both ways', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const rs = await new SignJWT(claims()).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
-    expect(await refusalOf(rs)).toMatch(/not HS256/);
+    expect(refusalOf(rs)).toMatch(/not HS256/);
     const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
-    expect(await refusalOf(handmade({ alg: 'HS256' }, claims(), pem))).toMatch(/another key/);
-    expect(await refusalOf(handmade({ alg: 'RS256' }, claims()))).toMatch(/not HS256/);
+    expect(refusalOf(handmade({ alg: 'HS256' }, claims(), pem))).toMatch(/another key/);
+    expect(refusalOf(handmade({ alg: 'RS256' }, claims()))).toMatch(/not HS256/);
   });
 
-  it('is refused with a critical header that nobody knows, or keys of its own', async () => {
-    expect(await refusalOf(handmade({ alg: 'HS256', crit: ['x'], x: 1 }, claims()))).toMatch(/refused/);
-    expect(await refusalOf(handmade({ alg: 'HS256', b64: false, crit: ['b64'] }, claims()))).toMatch(
-      /refused/,
-    );
+  it('is refused with a critical header that nobody knows, or keys of its own', () => {
+    expect(refusalOf(handmade({ alg: 'HS256', crit: ['x'], x: 1 }, claims()))).toMatch(/refused/);
+    expect(refusalOf(handmade({ alg: 'HS256', b64: false, crit: ['b64'] }, claims()))).toMatch(/refused/);
     const jwk = { kty: 'oct', k: Buffer.from(OTHER).toString('base64url') };
-    expect(await refusalOf(handmade({ alg: 'HS256', jwk }, claims(), OTHER))).toMatch(/another key/);
+    expect(refusalOf(handmade({ alg: 'HS256', jwk }, claims(), OTHER))).toMatch(/another key/);
   });
 
   it.each([
@@ -179,31 +182,31 @@ describe('a signature', () => {
     ['body', ''],
     ['body', hash.slice(0, -1)],
     ['body', `${hash}=`],
-  ])('is refused with claim %s = %j', async (name, value) => {
-    expect(await refusalOf(handmade({ alg: 'HS256' }, claims({ [name]: value })))).toMatch(/refused/);
+  ])('is refused with claim %s = %j', (name, value) => {
+    expect(refusalOf(handmade({ alg: 'HS256' }, claims({ [name]: value })))).toMatch(/refused/);
   });
 
-  it('is refused when the payload is no object', async () => {
+  it('is refused when the payload is no object', () => {
     for (const payload of [null, [], 'text', 7])
-      expect(await refusalOf(handmade({ alg: 'HS256' }, payload))).toMatch(/refused/);
+      expect(refusalOf(handmade({ alg: 'HS256' }, payload))).toMatch(/refused/);
   });
 });
 
 describe('a replay', () => {
-  it('is refused, also when both come at once', async () => {
-    const token = await signer.sign('delivery', body);
-    const results = await Promise.allSettled([verifier.verify(token, body), verifier.verify(token, body)]);
-    expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
-    expect(await refusalOf(token)).toMatch(/used before/);
+  it('is refused', () => {
+    const token = signer.sign('delivery', body);
+    expect(verifier.verify(token, body)).toBe('delivery');
+    expect(refusalOf(token)).toMatch(/used before/);
+    expect(refusalOf(token)).toMatch(/used before/);
   });
 
-  it('is refused as long as the signature is good', async () => {
-    const token = await signer.sign('delivery', body);
-    await verifier.verify(token, body);
+  it('is refused as long as the signature is good', () => {
+    const token = signer.sign('delivery', body);
+    verifier.verify(token, body);
     for (let i = 0; i < 16; i++) {
       clock += 4_000;
-      await verifier.verify(await signer.sign('delivery', body), body);
-      expect(await refusalOf(token)).toMatch(/used before/);
+      verifier.verify(signer.sign('delivery', body), body);
+      expect(refusalOf(token)).toMatch(/used before/);
     }
   });
 
@@ -226,28 +229,25 @@ describe('a replay', () => {
 });
 
 describe('keys', () => {
-  it('rotate: both are accepted, the current one signs', async () => {
+  it('rotate: both are accepted, the current one signs', () => {
     const old = createSigningKeys({ signingKey: KEY });
     const during = createSigningKeys({ signingKey: KEY, nextSigningKey: OTHER });
     const after = createSigningKeys({ signingKey: OTHER });
-    const pass = async (from: typeof old, to: typeof old): Promise<unknown> =>
-      new MessageVerifier(to, { now }).verify(
-        await new MessageSigner(from, { now }).sign('ping', body),
-        body,
-      );
-    await expect(pass(old, during)).resolves.toBe('ping');
-    await expect(pass(during, old)).resolves.toBe('ping');
-    await expect(pass(after, during)).resolves.toBe('ping');
-    await expect(pass(old, after)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
-    await expect(pass(after, old)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
+    const pass = (from: typeof old, to: typeof old): unknown =>
+      new MessageVerifier(to, { now }).verify(new MessageSigner(from, { now }).sign('ping', body), body);
+    expect(pass(old, during)).toBe('ping');
+    expect(pass(during, old)).toBe('ping');
+    expect(pass(after, during)).toBe('ping');
+    expect(() => pass(old, after)).toThrow(/WF_UNSIGNED/);
+    expect(() => pass(after, old)).toThrow(/WF_UNSIGNED/);
   });
 
-  it('are random per process when none is configured', async () => {
+  it('are random per process when none is configured', () => {
     const [a, b] = [createSigningKeys(), createSigningKeys({})];
     expect(a.generated).toBe(true);
-    const token = await new MessageSigner(a).sign('ping', body);
-    await expect(new MessageVerifier(a).verify(token, body)).resolves.toBe('ping');
-    await expect(new MessageVerifier(b).verify(token, body)).rejects.toMatchObject({ code: 'WF_UNSIGNED' });
+    const token = new MessageSigner(a).sign('ping', body);
+    expect(new MessageVerifier(a).verify(token, body)).toBe('ping');
+    expect(() => new MessageVerifier(b).verify(token, body)).toThrow(/WF_UNSIGNED/);
   });
 
   it('are needed when a URL is configured', () => {

@@ -122,7 +122,7 @@ export function tsconfigOf(cell: Cell): object {
 export const JEST_CONFIG = `module.exports = {
   testMatch: ['**/src/*.test.ts'],
   transform: { '^.+\\\\.[tj]s$': ['ts-jest', { tsconfig: { allowJs: true } }] },
-  transformIgnorePatterns: ['/node_modules/(?!(nestjs-workflow|devalue|jose)/)'],
+  transformIgnorePatterns: ['/node_modules/(?!(nestjs-workflow|devalue)/)'],
   moduleNameMapper: { '^(\\\\.{1,2}/.*)\\\\.js$': '$1' },
 };
 `;
