@@ -72,7 +72,7 @@ export class CallbackEndpoint {
   async #answer(rawBody: Buffer | undefined, headers: RequestHeaders): Promise<EndpointAnswer> {
     try {
       const body = this.#admit(rawBody, headers);
-      const kind = await this.verifier.verify(single(headers[SIGNATURE_HEADER]), body);
+      const kind = this.verifier.verify(single(headers[SIGNATURE_HEADER]), body);
       if (kind === 'ping')
         return answer(200, { pong: parsePing(body).ping, instance: this.#instance } satisfies Pong);
       const delivery = parseDelivery(body);

@@ -132,7 +132,7 @@ export class HttpTransport extends Transport {
   ): Promise<RawAnswer> {
     let signature: string;
     try {
-      signature = await this.#options.signer.sign(kind, body);
+      signature = this.#options.signer.sign(kind, body);
     } catch (cause) {
       throw new ExchangeError(`it could not be signed: ${messageOf(cause)}`, false, { cause });
     }

@@ -234,7 +234,7 @@ cases.property(
     const before = await digest(web);
     const body = Buffer.from(JSON.stringify(delivery));
     // not by `fetch`, which sends again by itself what is answered 421: a signature that was used before
-    const headers = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: await sign.sign('delivery', body) };
+    const headers = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: sign.sign('delivery', body) };
     const { status, text: json } = await send(`${await web.app.getUrl()}/workflow/deliver`, {
       headers,
       body,

@@ -139,7 +139,7 @@ const dump = ({ runs, steps, tasks, messages }: MemoryTables): string =>
 
 async function post(delivery: Delivery): Promise<{ status: number; body: Record<string, unknown> }> {
   const body = Buffer.from(JSON.stringify(delivery));
-  const signature = await signer().sign('delivery', body);
+  const signature = signer().sign('delivery', body);
   const answer = await endpoint.handle(body, { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: signature });
   return { status: answer.status, body: JSON.parse(answer.body) as Record<string, unknown> };
 }

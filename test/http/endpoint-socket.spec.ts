@@ -81,7 +81,7 @@ describe('over a socket', () => {
       return goOn.promise;
     };
     const body = encodeDelivery(delivery);
-    const signature = await sign.sign('delivery', body);
+    const signature = sign.sign('delivery', body);
     socket.write(
       head(`content-length: ${body.length}\r\n${SIGNATURE_HEADER}: ${signature}`) + body.toString(),
     );

@@ -28,7 +28,7 @@ async function send(
   type = CONTENT_TYPE,
 ): Promise<EndpointAnswer> {
   const bytes = Buffer.from(body);
-  return endpoint.handle(bytes, { 'content-type': type, [SIGNATURE_HEADER]: await sign.sign(kind, bytes) });
+  return endpoint.handle(bytes, { 'content-type': type, [SIGNATURE_HEADER]: sign.sign(kind, bytes) });
 }
 const sendDelivery = (): Promise<EndpointAnswer> => send(encodeDelivery(delivery));
 const bodyOf = (answer: EndpointAnswer): unknown => JSON.parse(answer.body) as unknown;
@@ -130,7 +130,7 @@ describe('the endpoint answers', () => {
 
   it('a replay with 401', async () => {
     const bytes = encodeDelivery(delivery);
-    const headers = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: await sign.sign('delivery', bytes) };
+    const headers = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: sign.sign('delivery', bytes) };
     const statuses = [
       (await endpoint.handle(bytes, headers)).status,
       (await endpoint.handle(bytes, headers)).status,

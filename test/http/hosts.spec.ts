@@ -186,10 +186,7 @@ for (const adapter of ['express', 'fastify'] as const) {
       const unsigned = await post(url, CONTENT_TYPE, JSON.stringify(delivery));
       expect(unsigned.status).toBe(401);
       expect(JSON.parse(unsigned.text)).toMatchObject({ code: 'WF_UNSIGNED' });
-      const signature = await new MessageSigner(keys()).sign(
-        'delivery',
-        Buffer.from(JSON.stringify(delivery)),
-      );
+      const signature = new MessageSigner(keys()).sign('delivery', Buffer.from(JSON.stringify(delivery)));
       const altered = await post(url, CONTENT_TYPE, JSON.stringify({ ...delivery, fence: 4 }), signature);
       expect(altered.status).toBe(401);
       expect(handler.calls).toHaveLength(2);
@@ -200,7 +197,7 @@ for (const adapter of ['express', 'fastify'] as const) {
     const body = ` ${JSON.stringify(delivery)} `;
     const send = async (host: Host): Promise<{ status: number; text: string }> => {
       await start(adapter, host);
-      const signature = await new MessageSigner(keys()).sign('delivery', Buffer.from(body));
+      const signature = new MessageSigner(keys()).sign('delivery', Buffer.from(body));
       const url = `${await app!.getUrl()}/workflow/deliver`.replace('[::1]', 'localhost');
       return post(url, 'application/json', body, signature);
     };

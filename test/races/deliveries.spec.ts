@@ -80,7 +80,7 @@ async function post(to: TestApp, body: Buffer, signature: string | undefined): P
 /** A delivery, signed for itself: a copy made by a sender, not by the network. */
 async function deliver(to: TestApp, delivery: Delivery): Promise<Answer> {
   const body = encodeDelivery(delivery);
-  return post(to, body, await signer.sign('delivery', body));
+  return post(to, body, signer.sign('delivery', body));
 }
 
 /** Claims the run, as a dispatcher of its own does, and gives its first delivery. */
@@ -148,7 +148,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
   it('that the network has copied is refused: a signature is good for one use', async () => {
     const first = await claim(test, 'gated', 'copied');
     const body = encodeDelivery(first);
-    const signature = await signer.sign('delivery', body);
+    const signature = signer.sign('delivery', body);
     const answers = Promise.all([post(test, body, signature), post(test, body, signature)]);
     await test.gates.enter('copied');
     test.gates.release('copied');
@@ -234,7 +234,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
       401,
       async (_delivery, body) => {
         const other = new MessageSigner(createSigningKeys({ signingKey: KEY.toUpperCase() }));
-        return [body, await other.sign('delivery', body)];
+        return [body, other.sign('delivery', body)];
       },
     ],
     [
@@ -242,7 +242,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
       401,
       async (delivery, body) => [
         encodeDelivery({ ...delivery, runId: 'somebody else' }),
-        await signer.sign('delivery', body),
+        signer.sign('delivery', body),
       ],
     ],
     [
@@ -251,16 +251,16 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
       async (_delivery, body) => {
         const keys = createSigningKeys({ signingKey: KEY });
         const old = new MessageSigner(keys, { now: () => Date.now() - 120_000 });
-        return [body, await old.sign('delivery', body)];
+        return [body, old.sign('delivery', body)];
       },
     ],
-    ['signed as a ping', 400, async (_delivery, body) => [body, await signer.sign('ping', body)]],
+    ['signed as a ping', 400, async (_delivery, body) => [body, signer.sign('ping', body)]],
     [
       'garbage with a genuine signature',
       400,
       async () => {
         const garbage = Buffer.from('{"workflow":');
-        return [garbage, await signer.sign('delivery', garbage)];
+        return [garbage, signer.sign('delivery', garbage)];
       },
     ],
     [
@@ -268,7 +268,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
       421,
       async (delivery) => {
         const body = encodeDelivery({ ...delivery, workflow: 'unknown' });
-        return [body, await signer.sign('delivery', body)];
+        return [body, signer.sign('delivery', body)];
       },
     ],
     [
@@ -276,7 +276,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
       421,
       async (delivery) => {
         const body = encodeDelivery({ ...delivery, version: '2' });
-        return [body, await signer.sign('delivery', body)];
+        return [body, signer.sign('delivery', body)];
       },
     ],
   ];
@@ -299,7 +299,7 @@ describe.each(DATABASES)('a delivery on $name', ({ create }) => {
   it('that was recorded and is played again is refused, however often', async () => {
     const first = await claim(test, 'sequence', 'replayed');
     const body = encodeDelivery(first);
-    const signature = await signer.sign('delivery', body);
+    const signature = signer.sign('delivery', body);
     expect((await post(test, body, signature)).status).toBe(200);
     const before = await dump(test);
     for (let i = 0; i < 3; i++) expect((await post(test, body, signature)).status).toBe(401);
