@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { HttpTransport } from '../../lib/http/index.js';
 import { delivery, httpResponse, onRequest, RawServer, Signal, signer } from './support.js';
 import { cleanup, fateOf, ours, rawServer, transportTo } from './transport-support.js';
@@ -128,7 +128,10 @@ describe('no answer', () => {
   });
 
   it('a signer that fails: not sent', async () => {
-    const broken = Object.assign(signer(), { sign: () => Promise.reject(new Error('no entropy')) });
+    const broken = signer();
+    vi.spyOn(broken, 'sign').mockImplementation(() => {
+      throw new Error('no entropy');
+    });
     const { target } = await rawServer(() => {});
     const transport = new HttpTransport({ signer: broken, target: () => target });
     expect((await fateOf(transport)).fate).toBe('not-sent');
