@@ -158,7 +158,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     const counter = await start({ transport: 'in-process' });
     for (const _ of ['first', 'with prepared statements']) {
       const { counts, begun, wrote } = await lone(counter);
-      expect(counts).toEqual({ workflow_trigger: 1, workflow_commit: STEPS, workflow_notify: 1 });
+      expect(counts).toEqual({ workflow_trigger: 1, workflow_commit_lean: STEPS, workflow_notify: 1 });
       expect(begun).toBe(12 + heard);
       expect(wrote).toBe(alone ? 12 : null);
     }
@@ -171,7 +171,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       expect(counts).toEqual({
         workflow_trigger: 1,
         workflow_load: STEPS,
-        workflow_commit: STEPS,
+        workflow_commit_lean: STEPS,
         workflow_notify: 1,
       });
       expect(begun).toBe(22 + heard);

@@ -8,13 +8,14 @@ export const MAX_DEPTH = 1000;
  */
 export function isPlainJson(value: unknown): boolean {
   try {
-    return isPlain(value, new Set(), 0);
+    return isPlain(value, undefined, 0);
   } catch {
     return false;
   }
 }
 
-function isPlain(value: unknown, seen: Set<object>, depth: number): boolean {
+/** @param seen the objects before this one; undefined for the outermost, as most hold no other */
+function isPlain(value: unknown, seen: Set<object> | undefined, depth: number): boolean {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -28,22 +29,26 @@ function isPlain(value: unknown, seen: Set<object>, depth: number): boolean {
   }
 }
 
-function isPlainObject(value: object, seen: Set<object>, depth: number): boolean {
-  if (depth >= MAX_DEPTH || seen.has(value)) return false;
-  seen.add(value);
+function isPlainObject(value: object, outer: Set<object> | undefined, depth: number): boolean {
+  if (depth >= MAX_DEPTH || outer?.has(value)) return false;
+  outer?.add(value);
+  let seen = outer;
+  const holds = (item: unknown): boolean => {
+    if (typeof item === 'object' && item !== null) seen ??= new Set([value]);
+    return isPlain(item, seen, depth + 1);
+  };
   if (Array.isArray(value)) {
     // JSON.stringify would call it instead of writing the items
     if ('toJSON' in value) return false;
     // by index, so that holes show up as undefined
-    for (let i = 0; i < value.length; i++) if (!isPlain(value[i], seen, depth + 1)) return false;
+    for (let i = 0; i < value.length; i++) if (!holds(value[i])) return false;
     return true;
   }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
   if ('toJSON' in value || Object.getOwnPropertySymbols(value).length > 0) return false;
   for (const key of Object.keys(value)) {
-    if (key === '__proto__' || !isPlain((value as Record<string, unknown>)[key], seen, depth + 1))
-      return false;
+    if (key === '__proto__' || !holds((value as Record<string, unknown>)[key])) return false;
   }
   return true;
 }

@@ -13,6 +13,8 @@ export interface Arrivals {
 /** Text of `undefined` in no codec: a sleep and a timed-out wait have no value, and nobody decodes it. */
 export const NO_VALUE = '';
 
+const NONE: Arrivals = { rows: [], consumed: new Set() };
+
 interface Arrival {
   readonly at: number;
   readonly order: number;
@@ -33,10 +35,14 @@ interface Arrival {
  * until nothing is left.
  */
 export function arrivalsFor(journal: Journal, open: readonly Ask[], now: number): Arrivals {
-  const found = open
-    .map((ask) => arrivalOf(journal, ask, now))
-    .filter((arrival) => arrival !== undefined)
-    .toSorted((a, b) => a.at - b.at || a.order - b.order);
+  const found: Arrival[] = [];
+  for (const ask of open) {
+    const arrival = arrivalOf(journal, ask, now);
+    if (arrival !== undefined) found.push(arrival);
+  }
+  // the case of every step: nothing is made for it
+  if (found.length === 0) return NONE;
+  found.sort((a, b) => a.at - b.at || a.order - b.order);
   const first = found[0]?.event;
   const taken = first ? found.filter(({ event }) => event === first) : beforeAnyEvent(found);
   const position = journal.position + 1;

@@ -53,6 +53,7 @@ export type Outcome =
   { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown };
 
 interface OpenAsk extends Ask {
+  readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -89,11 +90,13 @@ export class Replay {
     const count = (this.#counts.get(base) ?? 0) + 1;
     this.#counts.set(base, count);
     const key = count === 1 ? base : `${base}#${count}`;
-    const promise = new Promise<unknown>((resolve, reject) => {
-      this.#open.set(key, { key, request, order: this.#order++, resolve, reject });
+    let resolve!: OpenAsk['resolve'];
+    let reject!: OpenAsk['reject'];
+    const promise = new Promise<unknown>((onValue, onError) => {
+      resolve = onValue;
+      reject = onError;
     });
-    // an abandoned branch may never look at this promise; its rejection must not end the process
-    promise.catch(() => {});
+    this.#open.set(key, { key, request, order: this.#order++, promise, resolve, reject });
     this.onActivity();
     return { key, promise };
   }
@@ -110,8 +113,13 @@ export class Replay {
     const ask = this.#open.get(key);
     if (!ask) return;
     this.#open.delete(key);
-    if (outcome.ok) ask.resolve(outcome.value);
-    else ask.reject(outcome.error);
+    if (outcome.ok) {
+      ask.resolve(outcome.value);
+    } else {
+      // an abandoned branch may never look at this promise; its rejection must not end the process
+      ask.promise.catch(() => {});
+      ask.reject(outcome.error);
+    }
   }
 
   isOpen(key: string): boolean {

@@ -72,6 +72,8 @@ export interface Loaded {
   readonly gather: number;
   /** how often a process that worked on this task was lost without progress */
   readonly lost: number;
+  /** the run has a flow-control key: whoever waits in that line is told when its lease ends @default false */
+  readonly keyed?: boolean;
   /** the run's flow-control key has a rate: each step counts as a start, and needs a claim of its own */
   readonly paced?: boolean;
   /** ms of the database's clock: what decides whether something is due */
@@ -127,6 +129,12 @@ export interface NewTask {
 
 /** One durable flush of an activation. All of it is stored, or (lease lost) nothing. */
 export interface AdvanceCommit extends Lease {
+  /**
+   * Promised by the caller: `next` continues, suspends (no retry of the run, not stuck), completes or fails; there are no `tasks`,
+   * `consumed`, `rollbacks`; the run has no flow-control key; and when it ends, no task but its advance task was ever made for it.
+   * A store may then take a shorter way with the same outcome.
+   */
+  readonly lean?: boolean;
   readonly execution: string;
   /** the `turn` that must hold; null where no second delivery under this fence is possible (in-process) */
   readonly turn: number | null;

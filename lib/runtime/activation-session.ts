@@ -57,6 +57,7 @@ export class ActivationSession implements RunSession {
   readonly logger: LoggerService;
   readonly replay: Replay;
   readonly #seed: string;
+  #policy: { retry: RetryPolicy; timeoutMs: number | null } | undefined;
   #counter = 0;
   /** calls of `ctx.patched` so far, by key */
   readonly #patches = new Map<string, number>();
@@ -93,6 +94,11 @@ export class ActivationSession implements RunSession {
   }
 
   policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null } {
+    // most steps have no options of their own
+    return options === undefined ? (this.#policy ??= this.#resolve(undefined)) : this.#resolve(options);
+  }
+
+  #resolve(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null } {
     const layers = [options, this.on.definition.stepDefaults, this.on.steps];
     const timeout = layers.find((layer) => layer?.timeout !== undefined)?.timeout;
     return {

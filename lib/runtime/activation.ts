@@ -2,13 +2,13 @@ import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
-import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
+import { FAILURE_KEY, Journal, journaled, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import { patchRow, withNext } from '../engine/patch.js';
-import type { Ask } from '../engine/replay.js';
+import type { Ask, Outcome } from '../engine/replay.js';
 import { endedOf, PREFIXES } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
-import type { Loaded, RunHeader } from '../ports/index.js';
+import type { AdvanceCommit, Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
 import type {
@@ -27,6 +27,7 @@ import { RunningCode, turn } from './running-code.js';
 import { stepRow } from './step-row.js';
 import { STUCK_MS } from './stuck.js';
 
+const CONTINUE: Next = { to: 'continue' };
 const FIRST_GATHER_MS = 50;
 /** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
 const LATE_ASK_MS = 2000;
@@ -222,10 +223,11 @@ export class Activation {
       const next = this.#ending.cancelled();
       if (next) return this.#end(options, next);
     }
+    // nothing is awaited here that need not be: with AsyncLocalStorage on Node 20 promises are most of what a step costs
     for (;;) {
-      await this.#code.deliverAll();
+      while (this.#code.deliverNext()) await turn();
       const code = this.#code;
-      const passed = await code.passedOver(LATE_ASK_MS);
+      const passed = code.passesOver && (await code.passedOver(LATE_ASK_MS));
       this.#planned = code.asked;
       if (passed) return this.#end(options, this.#stuck(this.#older(passed)));
       if (code.exit || code.outcome) {
@@ -241,7 +243,7 @@ export class Activation {
       if (this.#answerInstants(open) || this.#takeArrivals(open)) continue;
       const limit = this.#ending.limit();
       // whatever the code has done during an await since it was looked at wakes nobody any more
-      if (!limit && ((await this.#gather()) || this.#hasMoved)) continue;
+      if (!limit && ((this.#gathers && (await this.#gather())) || this.#hasMoved)) continue;
       const plan = planFor(this.journal, open, this.time());
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
@@ -259,11 +261,18 @@ export class Activation {
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
       if (executed >= (this.#paced ? 1 : options.budget) || options.adopted()) return this.#handOver(options);
-      if (!(await this.#flushed(options))) return { next: 'lost' };
+      if (!this.#flush.pending.isEmpty && !(await this.#send(options, CONTINUE))) return { next: 'lost' };
       executed++;
-      const givenUp = deadly && executed === 1;
-      const end = await this.#execute(plan.ask, plan.attempt, options, givenUp);
-      if (end) return end;
+      const { ask, attempt } = plan;
+      const startedAt = this.time();
+      const outcome =
+        deadly && executed === 1
+          ? lostTooOften(`Step "${ask.key}"`, this.#flush.loaded.lost)
+          : await this.on.steps.run(this.#code.session, ask, attempt, this.header, options.lease);
+      if (outcome === 'abandoned') return { next: 'lost' };
+      if (this.on.probe) await this.on.probe.at('step-executed', { runId: this.header.runId, step: ask.key });
+      const retryAt = this.#record(ask, attempt, startedAt, outcome);
+      if (retryAt !== null) return this.#suspend(options, [], retryAt);
     }
   }
 
@@ -292,6 +301,7 @@ export class Activation {
 
   /** A mark says what came next, if that is known by the flush that stores it. */
   #markNext(asked: string): void {
+    if (this.#marks.size === 0) return;
     for (const key of this.#marks) {
       if (this.#flush.pending.has(key)) this.#put(withNext(this.journal.get(key)!, asked));
     }
@@ -306,7 +316,11 @@ export class Activation {
 
   /** Nothing that has an effect starts before everything it may depend on is durable. */
   async #flushed(options: AdvanceOptions): Promise<boolean> {
-    return this.#flush.pending.isEmpty || this.#flush.send(options, { to: 'continue' });
+    return this.#flush.pending.isEmpty || this.#send(options, CONTINUE);
+  }
+
+  #send(options: AdvanceOptions, next: Next, tasks?: AdvanceCommit['tasks']): Promise<boolean> {
+    return this.#flush.send(options, next, this.journal.delegated, tasks);
   }
 
   async #startChildren(asks: readonly Ask[], options: AdvanceOptions): Promise<boolean> {
@@ -317,36 +331,20 @@ export class Activation {
     return rows !== null;
   }
 
-  async #execute(
-    ask: Ask,
-    attempt: number,
-    options: AdvanceOptions,
-    givenUp: boolean,
-  ): Promise<ActivationEnd | undefined> {
-    const { steps, codec, probe } = this.on;
-    const startedAt = this.time();
-    const before = this.journal.get(ask.key) ?? pendingRow(ask, startedAt);
-    const outcome = givenUp
-      ? lostTooOften(`Step "${ask.key}"`, this.#flush.loaded.lost)
-      : await steps.run(this.#code.session, ask, attempt, this.header, options.lease);
-    if (outcome === 'abandoned') return { next: 'lost' };
-    if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
+  /** Puts what an attempt has led to into the journal; when it is to be tried again, null when it is answered. */
+  #record(ask: Ask, attempt: number, startedAt: number, outcome: Outcome): number | null {
     const { row, retryAt } = stepRow({
-      before,
+      before: this.journal.get(ask.key) ?? pendingRow(ask, startedAt),
       outcome,
       attempt,
       ask,
-      codec,
+      codec: this.on.codec,
       startedAt,
       now: this.time(),
       random: this.on.chance.fraction(),
     });
-    if (retryAt !== null) {
-      this.#put({ ...row, wakeAt: retryAt });
-      return this.#suspend(options, [], retryAt);
-    }
-    this.#put({ ...row, state: 'journaled', position: this.position + 1, wakeAt: null });
-    return undefined;
+    this.#put(retryAt === null ? journaled(row, this.position + 1) : { ...row, wakeAt: retryAt });
+    return retryAt;
   }
 
   async #suspend(
@@ -367,8 +365,7 @@ export class Activation {
       dueAt: wakeAt ?? this.time(),
       flow: this.#code.find(key)?.request.flow ?? null,
     }));
-    if (!(await this.#flush.send(options, { to: 'suspend', dueAt: due, listens }, tasks)))
-      return { next: 'lost' };
+    if (!(await this.#send(options, { to: 'suspend', dueAt: due, listens }, tasks))) return { next: 'lost' };
     for (const { key } of waits) this.#listened.add(key);
     if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
     const dispatched = this.#code.open().filter((ask) => this.journal.get(ask.key)?.dispatched).length;
@@ -380,15 +377,15 @@ export class Activation {
     // each step of a paced run needs a start of its own: it goes back into its line
     if (options.adopted() || this.#paced) {
       const dueAt = this.time();
-      return (await this.#flush.send(options, { to: 'suspend', dueAt }))
+      return (await this.#send(options, { to: 'suspend', dueAt }))
         ? { next: 'waiting', dueAt, waits: [], dispatched: 0 }
         : { next: 'lost' };
     }
-    return (await this.#flush.send(options, { to: 'continue' })) ? { next: 'continue' } : { next: 'lost' };
+    return (await this.#send(options, CONTINUE)) ? { next: 'continue' } : { next: 'lost' };
   }
 
   async #end(options: AdvanceOptions, next: Next): Promise<ActivationEnd> {
-    if (!(await this.#flush.send(options, next))) return { next: 'lost' };
+    if (!(await this.#send(options, next))) return { next: 'lost' };
     if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
     return { next: 'finished', how: next.to };
@@ -396,10 +393,11 @@ export class Activation {
 
   #takeArrivals(open: readonly Ask[]): boolean {
     const { rows, consumed } = arrivalsFor(this.journal, open, this.time());
+    if (rows.length === 0) return false;
     for (const row of rows) this.#put(row);
     this.#flush.pending.consume(consumed);
     this.journal.consume(consumed);
-    return rows.length > 0;
+    return true;
   }
 
   /** Waits get their row when they are asked. */
@@ -411,23 +409,31 @@ export class Activation {
 
   /** What needs nobody is answered as it is asked; like every answer it is durable before anything with an effect starts. */
   #answerInstants(open: readonly Ask[]): boolean {
-    const asks = open.filter(({ key, request }) => request.instant && !this.journal.get(key));
-    for (const ask of asks) this.#put(instantRow(ask, this.position + 1, this.on.codec, this.time()));
-    return asks.length > 0;
+    let answered = false;
+    for (const ask of open) {
+      if (ask.request.instant === undefined || this.journal.get(ask.key)) continue;
+      this.#put(instantRow(ask, this.position + 1, this.on.codec, this.time()));
+      answered = true;
+    }
+    return answered;
   }
 
   #put(asked: JournalRow): void {
     // in whole ms, so that ctx.now() does not depend on how the database rounds it
-    const row = asked.finishedAt === null ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt) };
+    const isWhole = asked.finishedAt === null || Number.isInteger(asked.finishedAt);
+    const row = isWhole ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt!) };
     this.journal.put(row);
     this.#code.found(row.key);
     this.#flush.pending.put(row);
   }
 
+  get #gathers(): boolean {
+    return this.#flush.loaded.gather > 0;
+  }
+
   /** After a late ask the code is given time, twice as much each time, before its asks are taken as complete. */
   async #gather(): Promise<boolean> {
     const { gather } = this.#flush.loaded;
-    if (gather === 0) return false;
     const now = this.on.clock.elapsed();
     this.#gatherUntil ??= now + FIRST_GATHER_MS * 2 ** (gather - 1);
     return now < this.#gatherUntil && this.#code.activity(this.#gatherUntil - now);

@@ -14,14 +14,20 @@ import {
 import { backoffMs, Lane, notStorable } from './lane.js';
 
 const MAX_BYTES = 8 * 1024 * 1024;
+/** So that this process works on the results of one flush while the database works on the other. */
+const LEAN_FLUSHES = 2;
 
-/** The four hot lanes of a process. Separate, so that triggers never wait behind results, nor results behind reads. */
+/**
+ * The hot lanes of a process. Separate, so that triggers never wait behind results, nor results behind reads, nor what is lean
+ * behind what is not.
+ */
 @Injectable()
 export class JournalWriter {
   readonly #logger = new Logger('Workflow');
   readonly #triggers: Lane<TriggerRow, Triggered | null>;
   readonly #loads: Lane<LoadRequest, Loaded | null>;
   readonly #commits: Lane<AdvanceCommit, CommitResult>;
+  readonly #lean: Lane<AdvanceCommit, CommitResult>;
   readonly #answers: Lane<StepCommit, CommitResult>;
 
   #givenUp = false;
@@ -43,12 +49,14 @@ export class JournalWriter {
       flush: (rows) => store.trigger(rows),
     });
     this.#loads = new Lane({ ...common, maxItems: 200, flush: (requests) => store.load(requests) });
-    this.#commits = new Lane({
+    const commits = {
       ...common,
       maxItems: 500,
       sizeOf: sizeOfCommit,
-      flush: (commits) => store.commit(commits),
-    });
+      flush: (items: readonly AdvanceCommit[]) => store.commit(items),
+    };
+    this.#commits = new Lane(commits);
+    this.#lean = new Lane({ ...commits, maxFlushes: LEAN_FLUSHES });
     this.#answers = new Lane({
       ...common,
       maxItems: 500,
@@ -64,7 +72,15 @@ export class JournalWriter {
     return this.#loads.add(request);
   }
   commit(commit: AdvanceCommit): Promise<CommitResult> {
-    return this.#commits.add(commit);
+    return this.#laneOf(commit).add(commit);
+  }
+  /** As `commit`, without a promise: it is on the way of every step. */
+  enqueueCommit(
+    commit: AdvanceCommit,
+    resolve: (result: CommitResult) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    this.#laneOf(commit).enqueue(commit, resolve, reject);
   }
   answer(commit: StepCommit): Promise<CommitResult> {
     return this.#answers.add(commit);
@@ -88,7 +104,11 @@ export class JournalWriter {
   /** From now on a database that does not answer is an error, and no reason to wait. */
   giveUp(): void {
     this.#givenUp = true;
-    for (const lane of [this.#triggers, this.#loads, this.#commits, this.#answers]) lane.giveUp();
+    for (const lane of [this.#triggers, this.#loads, this.#commits, this.#lean, this.#answers]) lane.giveUp();
+  }
+
+  #laneOf(commit: AdvanceCommit): Lane<AdvanceCommit, CommitResult> {
+    return commit.lean ? this.#lean : this.#commits;
   }
 
   #report(error: unknown, tries: number): void {

@@ -5,6 +5,8 @@ export interface LaneOptions<T, R> {
   readonly flush: (items: readonly T[]) => Promise<readonly R[]>;
   readonly fault: (error: unknown) => StoreFault;
   readonly maxItems: number;
+  /** batches under way at a time @default 1 */
+  readonly maxFlushes?: number;
   /** bytes an item brings into a batch */
   readonly sizeOf?: (item: T) => number;
   readonly maxBytes?: number;
@@ -32,7 +34,7 @@ export function notStorable(cause: unknown): WorkflowError {
 const PARTS = 25;
 
 /**
- * Group commit: one flush in flight; what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
+ * Group commit: one flush in flight (or a few); what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
  * A transient failure repeats the same batch unchanged (each statement is idempotent) until it is through; a value that the
  * database refuses is found by halving, and only its own item is rejected, as WF_NOT_STORABLE.
  *
@@ -40,8 +42,9 @@ const PARTS = 25;
  * and that one alone tries on, in turn with others like it, for as long as the other transaction stays open.
  */
 export class Lane<T, R> {
-  readonly #queue: Waiting<T, R>[] = [];
-  #flushing = false;
+  #queue: Waiting<T, R>[] = [];
+  #flushes = 0;
+  #scheduled = false;
   #givenUp = false;
   /** lanes of smaller batches beside this one, by their size */
   readonly #beside = new Map<number, Lane<T, R>>();
@@ -49,7 +52,12 @@ export class Lane<T, R> {
   constructor(private readonly options: LaneOptions<T, R>) {}
 
   add(item: T): Promise<R> {
-    return new Promise<R>((resolve, reject) => this.#push({ item, resolve, reject }));
+    return new Promise<R>((resolve, reject) => this.enqueue(item, resolve, reject));
+  }
+
+  /** As `add`, without a promise. */
+  enqueue(item: T, resolve: (result: R) => void, reject: (error: unknown) => void): void {
+    this.#push({ item, resolve, reject });
   }
 
   /** Transient failures are no longer repeated, and nobody waits for the transactions of others. */
@@ -60,15 +68,20 @@ export class Lane<T, R> {
 
   #push(waiting: Waiting<T, R>): void {
     this.#queue.push(waiting);
-    if (this.#flushing) return;
-    this.#flushing = true;
+    if (this.#scheduled || this.#flushes >= (this.options.maxFlushes ?? 1)) return;
+    this.#scheduled = true;
     // what is asked in the same turn of the loop goes into the same statement
-    setImmediate(() => void this.#drain());
+    setImmediate(() => {
+      this.#scheduled = false;
+      void this.#drain();
+    });
   }
 
   async #drain(): Promise<void> {
+    if (this.#flushes >= (this.options.maxFlushes ?? 1)) return;
+    this.#flushes++;
     while (this.#queue.length > 0) await this.#flush(this.#take());
-    this.#flushing = false;
+    this.#flushes--;
   }
 
   #take(): Waiting<T, R>[] {
@@ -80,7 +93,10 @@ export class Lane<T, R> {
       if (count > 0 && bytes > maxBytes) break;
       count++;
     }
-    return this.#queue.splice(0, count);
+    if (count < this.#queue.length) return this.#queue.splice(0, count);
+    const all = this.#queue;
+    this.#queue = [];
+    return all;
   }
 
   async #flush(batch: readonly Waiting<T, R>[]): Promise<void> {

@@ -4,8 +4,8 @@ import type { AdvanceCommit } from '../ports/index.js';
 
 /** What an activation has found out and not yet stored. */
 export class PendingFlush {
-  #rows = new Map<string, JournalRow>();
-  #consumed = new Set<string>();
+  readonly #rows = new Map<string, JournalRow>();
+  readonly #consumed = new Set<string>();
   #rollbacks: number | null = null;
 
   /** A later state of a row replaces an earlier one. */
@@ -30,6 +30,10 @@ export class PendingFlush {
     return this.#rows.size === 0 && this.#consumed.size === 0 && this.#rollbacks === null;
   }
 
+  get consumes(): boolean {
+    return this.#consumed.size > 0;
+  }
+
   get rows(): JournalRow[] {
     return [...this.#rows.values()];
   }
@@ -44,8 +48,8 @@ export class PendingFlush {
 
   clear(): void {
     this.#rollbacks = null;
-    this.#rows = new Map();
-    this.#consumed = new Set();
+    this.#rows.clear();
+    this.#consumed.clear();
   }
 }
 
@@ -57,6 +61,7 @@ export function withoutCulprit(commit: AdvanceCommit, error: unknown, now: numbe
   const failure = encodeFailure(toFailure(error));
   const failed: AdvanceCommit = {
     ...commit,
+    lean: false,
     rows: [],
     tasks: [],
     consumed: [],

@@ -1,8 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { WorkflowError } from '../errors/index.js';
-import type { AdvanceCommit, Loaded } from '../ports/index.js';
+import type { AdvanceCommit, CommitResult, Loaded, Probe } from '../ports/index.js';
 import type { ActivationDependencies, AdvanceOptions, Next } from './activation.types.js';
 import { PendingFlush, withoutCulprit } from './pending-flush.js';
+
+const NO_TASKS: AdvanceCommit['tasks'] = [];
 
 /** The durable side of an activation: what it was loaded with, what it has not stored yet, and the flush of that. */
 export class RunFlush {
@@ -53,29 +55,72 @@ export class RunFlush {
     if (rollbacks > this.#loaded.header.rollbacks) this.pending.registered(rollbacks);
   }
 
-  /** One durable flush of everything new. False when the lease is lost: then nothing of it was stored. */
-  async send(options: AdvanceOptions, next: Next, tasks: AdvanceCommit['tasks'] = []): Promise<boolean> {
-    const { probe, writer } = this.on;
-    const { execution, runId } = this.#loaded.header;
-    if (probe) await probe.at('flush-sent', { runId });
-    const commit: AdvanceCommit = {
-      ...options.lease,
-      execution,
-      turn: options.guarded ? this.#turn : null,
-      wantedSeen: this.#loaded.wanted,
-      rows: this.pending.rows,
+  /**
+   * One durable flush of everything new. False when the lease is lost: then nothing of it was stored.
+   * @param delegated something of the run was left to other tasks or to children
+   */
+  send(
+    options: AdvanceOptions,
+    next: Next,
+    delegated: boolean,
+    tasks: AdvanceCommit['tasks'] = NO_TASKS,
+  ): Promise<boolean> {
+    const write = (): Promise<boolean> => this.#write(this.#commitOf(options, next, delegated, tasks));
+    return this.on.probe ? this.#probed(this.on.probe, write) : write();
+  }
+
+  async #probed(probe: Probe, write: () => Promise<boolean>): Promise<boolean> {
+    const { runId } = this.#loaded.header;
+    await probe.at('flush-sent', { runId });
+    const isWritten = await write();
+    if (isWritten) await probe.at('flush-durable', { runId });
+    return isWritten;
+  }
+
+  #write(commit: AdvanceCommit): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const done = (result: CommitResult): void => {
+        if (result === 'lost') return resolve(false);
+        if (result === 'due') this.#due = true;
+        this.#turn++;
+        this.pending.clear();
+        resolve(true);
+      };
+      const refused = (error: unknown): void => {
+        this.#unstorable(commit, error).then(done, reject);
+      };
+      this.on.writer.enqueueCommit(commit, done, refused);
+    });
+  }
+
+  /** Every field by its name: an object that begins with a spread grows field by field, and was the dearest one of a step. */
+  #commitOf(
+    { lease, guarded }: AdvanceOptions,
+    next: Next,
+    delegated: boolean,
+    tasks: AdvanceCommit['tasks'],
+  ): AdvanceCommit {
+    const { pending } = this;
+    const { header, wanted, keyed } = this.#loaded;
+    const { rollbacks } = pending;
+    const ends = next.to === 'completed' || next.to === 'failed';
+    const goesOn =
+      next.to === 'continue' ||
+      (next.to === 'suspend' && next.attempt === undefined && next.stuck === undefined);
+    const alone = tasks.length === 0 && !pending.consumes && rollbacks === null;
+    return {
+      taskId: lease.taskId,
+      fence: lease.fence,
+      lean: alone && keyed !== true && (goesOn || (ends && !delegated)),
+      execution: header.execution,
+      turn: guarded ? this.#turn : null,
+      wantedSeen: wanted,
+      rows: pending.rows,
       tasks,
-      consumed: this.pending.consumed,
-      rollbacks: this.pending.rollbacks,
+      consumed: pending.consumed,
+      rollbacks,
       next,
     };
-    const result = await writer.commit(commit).catch((error: unknown) => this.#unstorable(commit, error));
-    if (result === 'lost') return false;
-    if (result === 'due') this.#due = true;
-    this.#turn++;
-    this.pending.clear();
-    if (probe) await probe.at('flush-durable', { runId });
-    return true;
   }
 
   /** The database refused a value of this commit: the step that gave it fails, and the run starts over from its journal. */

@@ -21,8 +21,19 @@ export interface CodeDependencies {
   readonly config: RuntimeConfig;
 }
 
-/** Microtasks run dry before the next turn of the loop: whatever the code does with an answer it has done by then. */
-export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+let next: Promise<void> | undefined;
+
+/**
+ * Microtasks run dry before the next turn of the loop: whatever the code does with an answer it has done by then. All who ask
+ * during one turn share a promise.
+ */
+export const turn = (): Promise<void> =>
+  (next ??= new Promise((resolve) => {
+    setImmediate(() => {
+      next = undefined;
+      resolve();
+    });
+  }));
 
 /** The code of one run as it runs here: given its answers one by one, and watched for what it asks. */
 export class RunningCode {
@@ -133,10 +144,14 @@ export class RunningCode {
 
   /** A mark in the journal that this code must be older than; code that awaits I/O of its own is given time to come to it. */
   async passedOver(patienceMs: number): Promise<JournalRow | undefined> {
-    const find = (): JournalRow | undefined =>
-      passedOver(this.journal.patches, PREFIXES[this.#phase], (key) => this.#asked.has(key));
-    if (find() && !this.outcome) await this.deliverUntil(() => !find(), patienceMs);
-    return find();
+    if (!this.outcome) await this.deliverUntil(() => !this.passesOver, patienceMs);
+    return this.passesOver;
+  }
+
+  /** The same as it looks at this moment. */
+  get passesOver(): JournalRow | undefined {
+    if (!this.journal.isPatched) return undefined;
+    return passedOver(this.journal.patches, PREFIXES[this.#phase], (key) => this.#asked.has(key));
   }
 
   get phase(): Phase {
@@ -186,17 +201,20 @@ export class RunningCode {
 
   /** Gives the code everything journaled that it asks for: one answer, then the loop runs dry, then the next. */
   async deliverAll(): Promise<void> {
-    for (;;) {
-      // asked as something else it stays undelivered: that is a mismatch, and no answer
-      const row = this.journal.undelivered.find(({ key, kind }) => this.find(key)?.request.kind === kind);
-      if (!row) return;
-      this.journal.delivered(row);
-      this.#compareArguments(row);
-      this.#live = this.#ours.has(row.key);
-      this.#lastEntryAt = Math.max(this.#lastEntryAt, row.finishedAt!);
-      this.#replay.deliver(row.key, this.#outcomeOf(row));
-      await turn();
-    }
+    while (this.deliverNext()) await turn();
+  }
+
+  /** True when there was something to give; the caller lets the loop run dry then. */
+  deliverNext(): boolean {
+    // asked as something else it stays undelivered: that is a mismatch, and no answer
+    const row = this.journal.undelivered.find(({ key, kind }) => this.find(key)?.request.kind === kind);
+    if (!row) return false;
+    this.journal.delivered(row);
+    this.#compareArguments(row);
+    this.#live = this.#ours.has(row.key);
+    this.#lastEntryAt = Math.max(this.#lastEntryAt, row.finishedAt!);
+    this.#replay.deliver(row.key, this.#outcomeOf(row));
+    return true;
   }
 
   /** True when the code asked for something or ended within the time. */

@@ -10,6 +10,7 @@ import type {
   Triggered,
   TriggerRow,
 } from '../ports/index.js';
+import { answerValues, commitValues, leanValues, resultsOf, type OwnedColumns } from './commit-values.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { failureOf, textArray, toHeader, valueOf, type HeaderColumns } from './row-mapping.js';
 import { sqlStateOf } from './query-errors.js';
@@ -167,56 +168,11 @@ export abstract class JournalStore extends StatementStore {
   }
 
   async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    const rows = commits.flatMap((c) => c.rows.map((row) => ({ taskId: c.taskId, row })));
-    const tasks = commits.flatMap((c) => c.tasks.map((task) => ({ taskId: c.taskId, ...task })));
-    const consumed = commits.flatMap((c) => c.consumed.map((id) => ({ taskId: c.taskId, id })));
-    const column = <T>(pick: (row: JournalRow) => T): T[] => rows.map(({ row }) => pick(row));
-    const written = await this.query<OwnedColumns>(sql.commit, [
-      this.now(),
-      commits.map((c) => c.taskId),
-      commits.map((c) => c.fence),
-      commits.map((c) => c.execution),
-      commits.map((c) => c.turn),
-      commits.map((c) => c.wantedSeen),
-      commits.map((c) => (c.next.to === 'suspend' && c.next.listens ? 'listen' : c.next.to)),
-      commits.map((c) => dataOf(c.next)),
-      rows.map(({ taskId }) => taskId),
-      column((r) => r.key),
-      column((r) => r.name),
-      column((r) => r.kind),
-      column((r) => r.state),
-      column((r) => r.position),
-      column(valueOf),
-      column(failureOf),
-      column((r) => r.attempts),
-      column((r) => r.askedAt),
-      column((r) => r.finishedAt),
-      column((r) => r.wakeAt),
-      column((r) => r.event),
-      column((r) => r.eventId),
-      column((r) => r.dispatched),
-      tasks.map(({ taskId }) => taskId),
-      tasks.map(({ key }) => key),
-      tasks.map(({ dueAt }) => dueAt),
-      consumed.map(({ taskId }) => taskId),
-      consumed.map(({ id }) => id),
-      commits.map((c) => dueOf(c.next)),
-      commits.map((c) => (c.next.to === 'suspend' ? (c.next.attempt ?? null) : null)),
-      column((r) => r.digest),
-      column((r) => r.request),
-      tasks.map(({ kind }) => kind),
-      tasks.map(({ flow }) => flow?.key ?? null),
-      tasks.map(({ flow }) => flow?.parallelism ?? null),
-      tasks.map(({ flow }) => flow?.rate ?? null),
-      tasks.map(({ flow }) => flow?.periodMs ?? null),
-      commits.map((c) => c.rollbacks),
-    ]);
-    const owned = byLease(written);
-    const results = commits.map((c): CommitResult => {
-      const row = owned.get(keyOf(c));
-      return row === undefined ? 'lost' : row.due ? 'due' : 'committed';
-    });
-    return this.#ownEnds(commits, results);
+    const lean = commits.every((c) => c.lean === true);
+    const written = lean
+      ? await this.query<OwnedColumns>(sql.commitLean, leanValues(this.now(), commits))
+      : await this.query<OwnedColumns>(sql.commit, commitValues(this.now(), commits));
+    return this.#ownEnds(commits, resultsOf(commits, written));
   }
 
   /** An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. */
@@ -234,21 +190,7 @@ export abstract class JournalStore extends StatementStore {
   }
 
   async answer(commits: readonly StepCommit[]): Promise<CommitResult[]> {
-    const written = await this.query<OwnedColumns>(sql.answer, [
-      this.now(),
-      commits.map((c) => c.taskId),
-      commits.map((c) => c.fence),
-      commits.map((c) => c.execution),
-      commits.map((c) => c.row.key),
-      commits.map((c) => valueOf(c.row)),
-      commits.map((c) => failureOf(c.row)),
-      commits.map((c) => c.row.attempts),
-      commits.map((c) => c.row.finishedAt),
-      commits.map((c) => c.retryAt),
-      commits.map((c) => c.row.request),
-    ]);
-    const owned = byLease(written);
-    return commits.map((c) => (owned.has(keyOf(c)) ? 'committed' : 'lost'));
+    return resultsOf(commits, await this.query<OwnedColumns>(sql.answer, answerValues(this.now(), commits)));
   }
 }
 
@@ -262,11 +204,6 @@ interface InsertedColumns {
   now: number;
 }
 type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
-interface OwnedColumns {
-  task_id: string;
-  fence: number;
-  due?: boolean;
-}
 /** Runs that an earlier try of the same call has inserted. */
 const repeated = new WeakSet<Triggered>();
 
@@ -278,32 +215,6 @@ const refuses = (row: TriggerRow, one: Triggered | null): boolean =>
   one !== null &&
   one.header.runId === row.runId &&
   (one.header.workflow !== row.workflow || one.header.payload !== row.payload);
-const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
-const byLease = (rows: readonly OwnedColumns[]): Map<string, OwnedColumns> =>
-  new Map(rows.map((row) => [`${row.task_id}/${row.fence}`, row]));
-
-/** When the task is due again; of a new execution, in how many ms its deadline is. */
-function dueOf(next: AdvanceCommit['next']): number | null {
-  if (next.to === 'suspend') return next.dueAt;
-  return next.to === 'continued' ? next.deadlineInMs : null;
-}
-
-function dataOf(next: AdvanceCommit['next']): string | null {
-  switch (next.to) {
-    case 'completed':
-      return next.result;
-    case 'failed':
-      return next.error;
-    case 'suspend':
-      return next.stuck ?? null;
-    case 'continued':
-      return next.payload;
-    case 'continue':
-    case 'cancelled':
-      return null;
-  }
-}
-
 function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
   const { runId, workflow, version, payload, labels } = row;
   return {

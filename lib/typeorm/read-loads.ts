@@ -34,7 +34,9 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
 
 /** The arrays are filled after this, as the rows come. */
 function headOf(row: LoadColumns, rows: JournalRow[], inbox: InboxMessage[]): Loaded {
-  const { step, wanted, turn, gather, lost, paced, now, ...header } = JSON.parse(row.head!) as LoadHead;
+  const { step, wanted, turn, gather, lost, keyed, paced, now, ...header } = JSON.parse(
+    row.head!,
+  ) as LoadHead;
   return {
     header: { ...header, payload: row.data! },
     rows,
@@ -44,6 +46,7 @@ function headOf(row: LoadColumns, rows: JournalRow[], inbox: InboxMessage[]): Lo
     turn,
     gather,
     lost,
+    keyed,
     paced,
     now,
   };

@@ -121,6 +121,7 @@ export interface LoadHead {
   depth: number;
   child: boolean;
   singleton: string | null;
+  keyed: boolean;
   paced: boolean;
   rollbacks: number;
   cancelling: boolean;

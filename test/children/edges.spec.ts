@@ -169,6 +169,7 @@ describe.each(DATABASES)('children on $name', ({ name, create }) => {
     it.each([
       'workflow_trigger',
       'workflow_commit',
+      'workflow_commit_lean',
       'workflow_report_children',
       'workflow_cancel_children',
       'workflow_cascaded',

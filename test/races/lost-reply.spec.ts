@@ -11,6 +11,7 @@ import {
   WorkflowContext,
   type FailureContext,
 } from 'nestjs-workflow';
+import { decodeArray, isCommit, nextsOf } from '../support/binary-array.js';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 import { boot, Executions, type Instance, until } from './support.js';
 
@@ -113,19 +114,18 @@ class Polling {
   }
 }
 
-const nexts = (values: readonly unknown[]): readonly string[] => values[6] as string[];
 const commitTo =
   (next: string) =>
   (name: string, values: readonly unknown[]): boolean =>
-    name === 'workflow_commit' && nexts(values).includes(next);
+    isCommit(name) && nextsOf(values).includes(next);
 const named =
   (wanted: string) =>
   (name: string): boolean =>
     name === wanted;
 const retried = (name: string, values: readonly unknown[]): boolean =>
-  name === 'workflow_answer' && (values[9] as (number | null)[]).some((retryMs) => retryMs !== null);
+  name === 'workflow_answer' && decodeArray(values[9]).some((retryMs) => retryMs !== null);
 const answered = (name: string, values: readonly unknown[]): boolean =>
-  name === 'workflow_answer' && (values[9] as (number | null)[]).includes(null);
+  name === 'workflow_answer' && decodeArray(values[9]).includes(null);
 
 /** Each statement of a run whose reply may be lost. */
 const REPLIES = {

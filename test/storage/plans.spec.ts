@@ -65,7 +65,8 @@ describe(`after ${ENDED} runs have ended, each with a step`, () => {
       bench.row(bench.id(id), { parent: { execution: parent.execution, key: id, depth: 1, cascades: true } });
     await bench.store.trigger([child('one'), child('two')]);
     const [one] = await bench.claim();
-    await bench.commit(one!, { rows: [bench.fact('a', 1)], next: { to: 'completed', result: '7' } });
+    await bench.commit(one!, { lean: true, rows: [bench.fact('a', 1)] });
+    await bench.commit(one!, { rows: [bench.fact('b', 2)], next: { to: 'completed', result: '7' } });
     expect((await bench.store.settle()).reported).toBe(1);
     await bench.store.cancel({ runIds: [parent.runId] });
     expect((await bench.store.settle()).cancelled).toHaveLength(1);
@@ -92,6 +93,7 @@ describe(`after ${ENDED} runs have ended, each with a step`, () => {
       expect.arrayContaining([
         'workflow_trigger',
         'workflow_commit',
+        'workflow_commit_lean',
         'workflow_report_children',
         'workflow_cancel_children',
         'workflow_cascaded',

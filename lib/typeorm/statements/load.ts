@@ -28,6 +28,7 @@ select 'run' as tag, l.request as item,
          'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
          'depth', r.depth, 'child', r.parent_id is not null, 'rollbacks', r.rollbacks,
          'cancelling', r.cancelling_at is not null, 'singleton', r.singleton_key,
+         'keyed', r.flow_key is not null,
          'paced', r.flow_key is not null and exists (select from ${t.flow} f where f.key = r.flow_key and f.rate is not null),
          'step', nullif(l.step_key, ''), 'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
        r.payload as data, ${NO_STEP}
