@@ -78,7 +78,7 @@ export class RunFlush {
   }
 
   #write(commit: AdvanceCommit): Promise<boolean> {
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const done = (result: CommitResult): void => {
         if (result === 'lost') return resolve(false);
         if (result === 'due') this.#due = true;
@@ -87,7 +87,7 @@ export class RunFlush {
         resolve(true);
       };
       const refused = (error: unknown): void => {
-        this.#unstorable(commit, error).then(done, reject);
+        resolve(this.#unstorable(commit, error));
       };
       this.on.writer.enqueueCommit(commit, done, refused);
     });
@@ -124,7 +124,7 @@ export class RunFlush {
   }
 
   /** The database refused a value of this commit: the step that gave it fails, and the run starts over from its journal. */
-  async #unstorable(commit: AdvanceCommit, error: unknown): Promise<'lost'> {
+  async #unstorable(commit: AdvanceCommit, error: unknown): Promise<false> {
     if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
     this.#logger.error(`Run ${this.#loaded.header.runId}: ${error.message}`);
     const [first, last] = withoutCulprit(commit, error, this.time());
@@ -132,6 +132,6 @@ export class RunFlush {
       if (!last) throw again;
       return this.on.writer.commit(last);
     });
-    return 'lost';
+    return false;
   }
 }

@@ -140,13 +140,12 @@ export class StepRunner {
 
   /** Fires the signal of what executes under this lease, and of nothing else of its run. */
   abortLease({ taskId, fence }: Lease, reason: Error): void {
-    for (const { lease, abort } of this.#executing) {
-      if (lease.taskId === taskId && lease.fence === fence) abort(reason);
-    }
+    for (const one of this.#executing)
+      if (one.lease.taskId === taskId && one.lease.fence === fence) one.abort(reason);
   }
 
   abortAll(reason: Error): void {
-    for (const { abort } of this.#executing) abort(reason);
+    for (const one of this.#executing) one.abort(reason);
   }
 
   #limit(key: string, timeoutMs: number, one: Attempt): () => void {

@@ -1,9 +1,7 @@
 import type { EntityManager } from 'typeorm';
-import type { JournalRow } from '../engine/journal.js';
 import type {
   AdvanceCommit,
   CommitResult,
-  Lease,
   Loaded,
   LoadRequest,
   StepCommit,
@@ -12,7 +10,7 @@ import type {
 } from '../ports/index.js';
 import { answerValues, commitValues, leanValues, resultsOf, type OwnedColumns } from './commit-values.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
-import { failureOf, textArray, toHeader, valueOf, type HeaderColumns } from './row-mapping.js';
+import { textArray, toHeader, type HeaderColumns } from './row-mapping.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';

@@ -46,7 +46,7 @@ describe.each(DATABASES)('binary arrays on $name', (databases) => {
 
   it.each(CASES)('of %s come as they were', async (type, write, values) => {
     const asText = await read(type, write(values));
-    const wanted = values.map((value) => (value === null ? null : String(value)));
+    const wanted = values.map((value) => (value === null ? null : `${value as string}`));
     expect(type === 'float8' ? asText.map((v) => (v === null ? v : Number(v))) : asText).toEqual(
       type === 'float8' ? values : wanted,
     );
