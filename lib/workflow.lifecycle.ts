@@ -17,6 +17,7 @@ import {
   MessageSigner,
   ownTarget,
   OwnAddress,
+  OwnConnections,
   type CallbackTarget,
 } from './http/index.js';
 import { CallPerformer, Clock, type Transport } from './ports/index.js';
@@ -70,6 +71,7 @@ export class WorkflowLifecycle
     private readonly signals: Signals,
     private readonly address: OwnAddress,
     private readonly signer: MessageSigner,
+    private readonly connections: OwnConnections,
     private readonly calls: CallTasks,
     private readonly performer: CallPerformer,
     private readonly database: Database,
@@ -204,6 +206,7 @@ export class WorkflowLifecycle
     return (this.#http ??= new HttpTransport({
       target,
       signer: this.signer,
+      own: this.connections,
       connections: this.config.concurrency,
     }));
   }

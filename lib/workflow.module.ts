@@ -34,6 +34,7 @@ import {
   createWebhookController,
   MessageSigner,
   MessageVerifier,
+  OwnConnections,
   OwnAddress,
   PublicWebhookUrls,
   SigningKeys,
@@ -229,17 +230,20 @@ const PROVIDERS: Provider[] = [
     inject: [SigningKeys],
     useFactory: (keys: SigningKeys) => new MessageVerifier(keys),
   },
+  OwnConnections,
   {
     provide: CallbackEndpoint,
-    inject: [RemoteDeliveries, MessageVerifier, Leases, DeliveryExecutor],
+    inject: [RemoteDeliveries, MessageVerifier, Leases, DeliveryExecutor, OwnConnections],
     useFactory: (
       handler: RemoteDeliveries,
       verifier: MessageVerifier,
       leases: Leases,
       executor: DeliveryExecutor,
+      own: OwnConnections,
     ) =>
       new CallbackEndpoint(handler, verifier, {
         instance: leases.worker,
+        own,
         closing: () => executor.closing,
       }),
   },

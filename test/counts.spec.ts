@@ -164,17 +164,13 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     }
   });
 
-  it('the same over HTTP: each of the 10 calls reads once more, and writes no more', async () => {
+  // a process that delivers to itself goes on with what it has parked under the same lease; it once read before each call
+  it('the same over HTTP: each of the 10 calls reads and writes no more', async () => {
     const counter = await start({ transport: 'http' });
     for (const _ of ['first', 'with prepared statements']) {
       const { counts, begun, wrote } = await lone(counter);
-      expect(counts).toEqual({
-        workflow_trigger: 1,
-        workflow_load: STEPS,
-        workflow_commit_lean: STEPS,
-        workflow_notify: 1,
-      });
-      expect(begun).toBe(22 + heard);
+      expect(counts).toEqual({ workflow_trigger: 1, workflow_commit_lean: STEPS, workflow_notify: 1 });
+      expect(begun).toBe(12 + heard);
       expect(wrote).toBe(alone ? 12 : null);
     }
   });

@@ -1,6 +1,7 @@
-import { Pool } from 'undici';
+import { buildConnector, Pool } from 'undici';
 import { callbackUrl } from './callback-route.js';
 import type { ListeningAddress } from './own-address.js';
+import type { OwnConnections } from './own-connections.js';
 
 /** Where deliveries go. */
 export interface CallbackTarget {
@@ -37,7 +38,10 @@ export interface PoolLimits {
 }
 
 /** Options of the pool of a target; apart from `openPool` so that a test can look at them. */
-export function poolOptions(target: CallbackTarget, limits: PoolLimits): Pool.Options {
+export function poolOptions(
+  target: CallbackTarget,
+  limits: PoolLimits,
+): Pool.Options & { connect: buildConnector.BuildOptions } {
   const { addresses, own, socketPath } = target;
   return {
     connections: limits.connections,
@@ -57,8 +61,18 @@ export function poolOptions(target: CallbackTarget, limits: PoolLimits): Pool.Op
   };
 }
 
-export function openPool(target: CallbackTarget, limits: PoolLimits): Pool {
-  return new Pool(target.url.origin, poolOptions(target, limits));
+/** @param own told of each connection before anything is sent over it */
+export function openPool(target: CallbackTarget, limits: PoolLimits, own?: OwnConnections): Pool {
+  const { connect, ...options } = poolOptions(target, limits);
+  const open = buildConnector(connect);
+  return new Pool(target.url.origin, {
+    ...options,
+    connect: (to, done) =>
+      open(to, (...outcome) => {
+        if (outcome[1]) own?.opened(outcome[1]);
+        done(...outcome);
+      }),
+  });
 }
 
 type LookupCallback = (error: Error | null, addresses: { address: string; family: number }[]) => void;

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from '../errors/index.js';
 import type { DeliveryHandler, DeliveryReply } from '../ports/index.js';
 import {
@@ -14,6 +15,7 @@ import {
 } from './protocol.js';
 import type { EndpointAnswer, RequestHeaders } from './host.js';
 import { messageOf } from './message-of.js';
+import type { OwnConnections } from './own-connections.js';
 import { Refusal } from './refusal.js';
 import type { MessageVerifier } from './signature.js';
 
@@ -22,6 +24,8 @@ export interface CallbackEndpointOptions {
   readonly instance: string;
   /** true once this process is about to close: a delivery that meets the end of a kept connection has an unknown fate */
   readonly closing?: () => boolean;
+  /** tells what comes from this very process */
+  readonly own?: OwnConnections;
   /** longest body that is read @default 65536 */
   readonly maxBodyBytes?: number;
   /** how long a body may take to arrive @default 10000 */
@@ -46,6 +50,7 @@ export class CallbackEndpoint {
   readonly bodyTimeoutMs: number;
   readonly #instance: string;
   readonly #closing: () => boolean;
+  readonly #own: OwnConnections | undefined;
 
   constructor(
     private readonly handler: DeliveryHandler,
@@ -53,6 +58,7 @@ export class CallbackEndpoint {
     options: CallbackEndpointOptions,
   ) {
     this.#instance = options.instance;
+    this.#own = options.own;
     this.#closing = options.closing ?? (() => false);
     this.maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
     this.bodyTimeoutMs = options.bodyTimeoutMs ?? 10_000;
@@ -61,22 +67,32 @@ export class CallbackEndpoint {
   /**
    * Verifies, parses and executes one message. Never throws.
    * @param rawBody exactly the bytes that were received; undefined when the host application has consumed them
+   * @param socket by which they came
    */
-  async handle(rawBody: Buffer | undefined, headers: RequestHeaders): Promise<EndpointAnswer> {
-    const answered = await this.#answer(rawBody, headers);
+  async handle(
+    rawBody: Buffer | undefined,
+    headers: RequestHeaders,
+    socket?: Socket,
+  ): Promise<EndpointAnswer> {
+    const fromHere = socket !== undefined && this.#own?.has(socket) === true;
+    const answered = await this.#answer(rawBody, headers, fromHere);
     // nor may the next try of what was not executed here come back by the same connection
     const elsewhere = answered.status === 421 || answered.status === 503 || this.#closing();
     return elsewhere ? { ...answered, close: true } : answered;
   }
 
-  async #answer(rawBody: Buffer | undefined, headers: RequestHeaders): Promise<EndpointAnswer> {
+  async #answer(
+    rawBody: Buffer | undefined,
+    headers: RequestHeaders,
+    fromHere: boolean,
+  ): Promise<EndpointAnswer> {
     try {
       const body = this.#admit(rawBody, headers);
       const kind = this.verifier.verify(single(headers[SIGNATURE_HEADER]), body);
       if (kind === 'ping')
         return answer(200, { pong: parsePing(body).ping, instance: this.#instance } satisfies Pong);
       const delivery = parseDelivery(body);
-      return await this.#execute(() => this.handler.handle(delivery));
+      return await this.#execute(() => this.handler.handle(delivery, fromHere));
     } catch (error) {
       return refusal(error);
     }

@@ -14,6 +14,7 @@ import {
   readJson,
   SIGNATURE_HEADER,
 } from './protocol.js';
+import type { OwnConnections } from './own-connections.js';
 import type { MessageKind, MessageSigner } from './signature.js';
 import { Slots } from './slots.js';
 
@@ -23,6 +24,8 @@ export interface HttpTransportOptions {
   readonly signer: MessageSigner;
   /** most deliveries under way at a time; more wait @default 128 */
   readonly connections?: number;
+  /** told of the connections that are opened */
+  readonly own?: OwnConnections;
   /** @default 5000 */
   readonly connectTimeoutMs?: number;
   /** limit of one ping @default 5000 */
@@ -35,7 +38,7 @@ export interface HttpTransportOptions {
  */
 export class HttpTransport extends Transport {
   readonly kind = 'http';
-  readonly #options: Required<HttpTransportOptions>;
+  readonly #options: Required<Omit<HttpTransportOptions, 'own'>> & Pick<HttpTransportOptions, 'own'>;
   readonly #slots: Slots;
   readonly #underWay = new Set<Promise<unknown>>();
   #pool: { readonly key: string; readonly pool: Pool } | undefined;
@@ -148,7 +151,7 @@ export class HttpTransport extends Transport {
     if (this.#pool?.key !== key) {
       // the application listens elsewhere now; what is under way to the old address may end
       void this.#pool?.pool.close();
-      this.#pool = { key, pool: openPool(target, this.#options) };
+      this.#pool = { key, pool: openPool(target, this.#options, this.#options.own) };
     }
     return this.#pool.pool;
   }

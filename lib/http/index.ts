@@ -6,6 +6,7 @@ export { CallbackEndpoint, type CallbackEndpointOptions } from './endpoint.js';
 export type { EndpointAnswer } from './host.js';
 export { HttpTransport, type HttpTransportOptions } from './http.transport.js';
 export { InProcessTransport } from './in-process.transport.js';
+export { OwnConnections } from './own-connections.js';
 export { OwnAddress, type ListeningAddress } from './own-address.js';
 export { CONTENT_TYPE, PROTOCOL_HEADER, PROTOCOL_VERSION, SIGNATURE_HEADER } from './protocol.js';
 export { MessageSigner, MessageVerifier, type MessageKind } from './signature.js';

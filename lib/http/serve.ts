@@ -19,7 +19,7 @@ export async function serve(
   const stream = streamOf(request);
   let answer: EndpointAnswer;
   try {
-    answer = await endpoint.handle(await bytesOf(request, endpoint), stream.headers);
+    answer = await endpoint.handle(await bytesOf(request, endpoint), stream.headers, stream.socket);
   } catch (error) {
     answer = refusal(error);
   }

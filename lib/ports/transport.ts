@@ -36,10 +36,11 @@ export type DeliveryReply =
 /** Executes a delivery in this process. The runtime provides it; the in-process transport and the HTTP endpoint call it. */
 export abstract class DeliveryHandler {
   /**
+   * @param fromHere true: this process has sent it to itself, with nothing between that could bring a copy of it elsewhere
    * @throws WorkflowError WF_NOT_SERVED when this process does not serve the workflow, WF_SHUTTING_DOWN while it drains;
    * any other error means: nothing was journaled by this delivery, try again later.
    */
-  abstract handle(delivery: Delivery): Promise<DeliveryReply>;
+  abstract handle(delivery: Delivery, fromHere?: boolean): Promise<DeliveryReply>;
 }
 
 /** Why a delivery got no reply. `sent` decides who may repeat it: only what surely was not sent may be repeated at once. */

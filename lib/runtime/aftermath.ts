@@ -20,7 +20,7 @@ export class Aftermath {
     private readonly store: RunStore,
     private readonly steps: StepRunner,
     private readonly signals: Signals,
-    leases: Leases,
+    private readonly leases: Leases,
   ) {
     leases.onOwed = () => this.settle();
   }
@@ -58,7 +58,10 @@ export class Aftermath {
         if ((await this.store.handOver(keys)) > 0) this.signals.announceDue();
         if (!all) continue;
         const { reported, cancelled } = await this.store.settle();
-        for (const execution of cancelled) this.steps.abort(execution, new Error('The run was cancelled'));
+        for (const execution of cancelled) {
+          this.leases.suspect(execution);
+          this.steps.abort(execution, new Error('The run was cancelled'));
+        }
         if (reported > 0) this.signals.announceDue();
         if (cancelled.length > 0) this.signals.announceEnded();
       } catch (error) {

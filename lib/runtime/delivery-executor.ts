@@ -1,7 +1,7 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { versionName } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
-import { Clock, Probe, RunStore, type Delivery, type DeliveryReply, type Loaded } from '../ports/index.js';
+import { Clock, Probe, RunStore, type Delivery, type DeliveryReply, type Lease, type Loaded } from '../ports/index.js';
 import { WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
 import { ActivationCache } from './activation-cache.js';
 import { RuntimeConfig } from './config.js';
@@ -43,8 +43,13 @@ export class DeliveryExecutor {
   ) {}
 
   /** A run that was inserted already leased: nothing needs to be read to start on it. */
-  prepare(taskId: string, loaded: Loaded): void {
-    this.runs.prepare(taskId, loaded);
+  prepare(lease: Lease, loaded: Loaded): void {
+    this.runs.prepare(lease, loaded);
+  }
+
+  /** Its lease is over. */
+  forget(lease: Lease): void {
+    this.runs.forget(lease);
   }
 
   async execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {

@@ -11,7 +11,7 @@ export class LocalDeliveries extends DeliveryHandler {
   }
 
   handle(delivery: Delivery): Promise<DeliveryReply> {
-    return this.executor.execute(delivery, { budget: Infinity, guarded: false });
+    return this.executor.execute(delivery, { budget: Infinity, guarded: false, fromHere: true });
   }
 }
 
@@ -25,7 +25,7 @@ export class RemoteDeliveries extends DeliveryHandler {
     super();
   }
 
-  handle(delivery: Delivery): Promise<DeliveryReply> {
-    return this.executor.execute(delivery, { budget: this.config.stepsPerCall, guarded: true });
+  handle(delivery: Delivery, fromHere = false): Promise<DeliveryReply> {
+    return this.executor.execute(delivery, { budget: this.config.stepsPerCall, guarded: true, fromHere });
   }
 }

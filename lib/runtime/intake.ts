@@ -114,7 +114,10 @@ export class TaskIntake extends RunIntake {
     return this.signals.on('ended', listener);
   }
   abort(executions: readonly string[]): void {
-    for (const execution of executions) this.steps.abort(execution, new Error('The run was cancelled'));
+    for (const execution of executions) {
+      this.leases.suspect(execution);
+      this.steps.abort(execution, new Error('The run was cancelled'));
+    }
   }
   settle(): void {
     this.aftermath.settle();

@@ -8,6 +8,8 @@ import { StepRunner } from './step-runner.js';
 /** A lease that this process holds or works under. */
 interface Held extends Lease {
   readonly execution: string;
+  /** its run was cancelled from here: nothing is known of the lease until it is looked up */
+  suspected?: true;
 }
 
 /** Leases are in doubt when the last beat is older than this part of the lease timeout. */
@@ -108,6 +110,20 @@ export class Leases {
     this.#owned.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
   }
 
+  /**
+   * True while nobody else can have the lease: it was claimed for this process, its beats were in time and said nothing else.
+   * For what was cancelled by another process meanwhile it takes a beat to know, as for a step that executes.
+   */
+  has(lease: Lease): boolean {
+    const held = this.#owned.get(keyOf(lease));
+    return held !== undefined && !held.suspected && !this.inDoubt;
+  }
+
+  /** The leases of this execution may be gone. */
+  suspect(execution: string): void {
+    for (const held of this.#owned.values()) if (held.execution === execution) held.suspected = true;
+  }
+
   forget(lease: Lease): void {
     this.#owned.delete(keyOf(lease));
   }
@@ -203,4 +219,4 @@ export class Leases {
   }
 }
 
-const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;
+export const keyOf = (lease: Lease): string => `${lease.taskId}/${lease.fence}`;

@@ -17,13 +17,23 @@ import type { DeliveryMode } from './delivery-mode.js';
 import { Inspector } from './inspector.js';
 import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
-import { Leases } from './leases.js';
+import { keyOf, Leases } from './leases.js';
 import { Signals } from './signals.js';
+
+/** How a parked run was left: under which lease, in which life of this process, and what it was loaded with. */
+interface Standing {
+  readonly lease: Lease;
+  readonly life: number;
+  readonly loaded: Loaded;
+}
 
 /** Deliveries that advance a run: from the load under the lease to the reply. */
 @Injectable()
 export class RunDeliveries {
+  /** what was known of runs when they were inserted, by lease */
   readonly #fresh = new Map<string, Loaded>();
+  /** what is known of parked runs, which go on under the lease they have */
+  readonly #standing = new WeakMap<Activation, Standing>();
 
   constructor(
     private readonly store: RunStore,
@@ -38,8 +48,12 @@ export class RunDeliveries {
   ) {}
 
   /** What is known of a run that was inserted already leased. */
-  prepare(taskId: string, loaded: Loaded): void {
-    this.#fresh.set(taskId, loaded);
+  prepare(lease: Lease, loaded: Loaded): void {
+    this.#fresh.set(keyOf(lease), loaded);
+  }
+
+  forget(lease: Lease): void {
+    this.#fresh.delete(keyOf(lease));
   }
 
   /** @param adopted true once this process has taken over the lease */
@@ -56,9 +70,8 @@ export class RunDeliveries {
     let end: ActivationEnd | undefined;
     let activation: Activation | undefined;
     try {
-      const fresh = this.#fresh.get(taskId);
-      this.#fresh.delete(taskId);
-      const loaded = fresh ?? (await this.writer.load({ taskId, fence, position: parked?.position ?? 0 }));
+      const known = this.#known(delivery, mode, lease, parked);
+      const loaded = known ?? (await this.writer.load({ taskId, fence, position: parked?.position ?? 0 }));
       if (!loaded || !isFor(loaded, delivery)) return { next: 'stale' };
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
@@ -74,6 +87,7 @@ export class RunDeliveries {
       });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
       const reply = await this.#reply(reached, activation, lease);
+      if (reached.next === 'continue') this.#standing.set(activation, { lease, life, loaded });
       end = reached;
       return reply;
     } finally {
@@ -87,6 +101,37 @@ export class RunDeliveries {
         if (end?.next === 'waiting') known.close();
       }
     }
+  }
+
+  /**
+   * What a load would read, where that is surely known. A run that was inserted here, or parked after a commit under this very lease,
+   * goes on as an activation does from one step to the next in-process: nobody else can write under the lease, what arrives
+   * meanwhile raises `wanted`, which the commit that suspends compares, and that commit is refused where the lease is gone after all.
+   *
+   * Only of a delivery from here: one that came through others may be the second copy, of which the first has been executed
+   * elsewhere, and its step journaled. Only the rows know.
+   */
+  #known(
+    delivery: Delivery,
+    mode: DeliveryMode,
+    lease: Lease,
+    parked: Activation | undefined,
+  ): Loaded | undefined {
+    const fresh = this.#fresh.get(keyOf(lease));
+    this.#fresh.delete(keyOf(lease));
+    const standing = parked && this.#standing.get(parked);
+    if (parked) this.#standing.delete(parked);
+    if (!mode.guarded) return fresh;
+    if (!mode.fromHere || !this.leases.has(lease)) return undefined;
+    const known = parked ? standing && this.#goingOn(parked, standing, lease) : fresh;
+    return known && known.turn === delivery.seq && isFor(known, delivery) ? known : undefined;
+  }
+
+  #goingOn(parked: Activation, { lease, life, loaded }: Standing, now: Lease): Loaded | undefined {
+    const same = lease.taskId === now.taskId && lease.fence === now.fence && life === this.leases.life;
+    // code that has asked late is given time, which grows in the row
+    if (!same || loaded.gather > 0) return undefined;
+    return { ...loaded, rows: [], inbox: [], turn: parked.turn, now: parked.time() };
   }
 
   /** The parked code when it can go on; otherwise a new replay. Null: the lease is lost. */

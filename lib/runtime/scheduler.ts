@@ -82,7 +82,7 @@ export class WorkflowScheduler {
     this.#stopped = false;
     this.capacity.open(this.leases.worker, this.config.concurrency, this.registry.queues(), (task, fresh) => {
       // over HTTP the code may run in another process: there the fresh run is read as any other
-      if (fresh && this.transport === 'in-process') this.executor.prepare(task.taskId, fresh);
+      if (fresh) this.executor.prepare(task, fresh);
       this.#launch(task);
     });
     this.leases.onFreed = () => this.wake();
@@ -250,6 +250,7 @@ export class WorkflowScheduler {
     const driving = (call ? this.#call(task) : this.#drive(task)).finally(() => {
       this.#driving.delete(driving);
       this.leases.forget(task);
+      this.executor.forget(task);
       if (call) this.#calling--;
       else this.capacity.giveBack();
       // its slot is free, or it stands in line again
