@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { request } from 'undici';
@@ -198,7 +198,7 @@ describe('a copy of a delivery that a process has sent to itself', () => {
   /** What stands between: it sends each request to all of `to`, one after the other, and gives the last answer. */
   async function twice(): Promise<{ url: string; to: string[]; statuses: number[] }> {
     const between = { url: '', to: [] as string[], statuses: [] as number[] };
-    const server: Server = createServer(async (incoming, outgoing) => {
+    const relay = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
       const chunks: Buffer[] = [];
       for await (const chunk of incoming) chunks.push(chunk as Buffer);
       const headers = Object.fromEntries(
@@ -212,7 +212,8 @@ describe('a copy of a delivery that a process has sent to itself', () => {
         if (i === between.to.length - 1)
           outgoing.writeHead(response.statusCode, { 'workflow-protocol': '1' }).end(text);
       }
-    });
+    };
+    const server: Server = createServer((incoming, outgoing) => void relay(incoming, outgoing));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     open.push(() => server.close());
     between.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
