@@ -1,7 +1,15 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { versionName } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
-import { Clock, Probe, RunStore, type Delivery, type DeliveryReply, type Lease, type Loaded } from '../ports/index.js';
+import {
+  Clock,
+  Probe,
+  RunStore,
+  type Delivery,
+  type DeliveryReply,
+  type Lease,
+  type Loaded,
+} from '../ports/index.js';
 import { WorkflowRegistry, type WorkflowDefinition } from '../registry/index.js';
 import { ActivationCache } from './activation-cache.js';
 import { RuntimeConfig } from './config.js';
