@@ -224,7 +224,8 @@ export class WorkflowScheduler {
     this.#floor = now - FLOOR_SLACK_MS;
     for (const priority of priorities ?? []) this.capacity.uses(priority);
     const called = await this.#take(tasks);
-    if (limit > 0) this.#left = tasks.length - called === limit;
+    // with no place at all nothing was looked for: whoever woke us then would not do it again
+    this.#left = tasks.length - called === limit;
     // a full claim may have left some; the next one goes out when a place is free
     if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
     const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());
