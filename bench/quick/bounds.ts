@@ -1,0 +1,29 @@
+/**
+ * What the quick benchmark holds the engine to. Counts, no times: they are the same on a slow machine. Where several runs share
+ * a statement, how many do depends a little on the machine, and the bound leaves room for that.
+ */
+
+/** A run of 10 steps alone: its trigger, a commit a step of which the last one is the end, and one NOTIFY. */
+export const LONE_COMMITS = 12;
+/** In-process: the 12 writes, and what the caller's `result()` reads. */
+export const LONE_STATEMENTS = 16;
+/** Over HTTP each of the 10 calls reads its run once more. */
+export const LONE_HTTP_STATEMENTS = 26;
+
+/** Commits of a run of 10 steps, when hundreds of them share each one. */
+export const LOAD_COMMITS = 0.2;
+export const LOAD_HTTP_COMMITS = 2;
+
+/** 100 steps beside each other, as a whole. */
+export const FAN_STATEMENTS = 24;
+
+/** Steps in a row: a statement each, nothing is read again; the rest is the trigger, the result, and polls meanwhile. */
+export const ROW_STATEMENTS = 1.02;
+/** Over HTTP: one that reads, one that writes. */
+export const ROW_HTTP_STATEMENTS = 2.05;
+
+/** One-step runs, triggered one by one by 100 callers. */
+export const TRIGGERED_COMMITS = 0.2;
+
+/** Of a process in which all runs sleep, each second. */
+export const IDLE_STATEMENTS = 2;

@@ -1,0 +1,120 @@
+/** Tables for people: one a workload, with how many times better this project is than each peer. */
+import Table from 'cli-table3';
+import type { Machine } from './machine.js';
+import type { PostgresAbout } from './cluster.js';
+import { rowsOf, type Row, type RunRecord } from './records.js';
+import { ratio } from './statistics.js';
+import { WORKLOADS, type Column } from './workloads/index.js';
+
+export const OURS = 'nestjs-workflow';
+
+/** What is written as JSON. */
+export interface Results {
+  readonly at: string;
+  readonly command: string;
+  readonly commit?: string;
+  readonly machine: Machine;
+  readonly postgres: PostgresAbout;
+  readonly skipped: readonly string[];
+  readonly records: readonly RunRecord[];
+}
+
+export interface WorkTable {
+  readonly work: string;
+  readonly title: string;
+  readonly about: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+export function tablesOf(records: readonly RunRecord[]): WorkTable[] {
+  return Object.entries(WORKLOADS).flatMap(([work, { title, about, columns }]) => {
+    const rows = rowsOf(records, work);
+    if (rows.length === 0) return [];
+    const main = columns.find(({ better }) => better)!;
+    const ours = rows.filter(({ peer }) => peer === OURS);
+    // our modes beside each other say nothing by a ratio; peers are compared with each of them
+    const ratios = rows.some(({ peer }) => peer !== OURS) ? ours : [];
+    const head = [
+      'peer',
+      'mode',
+      ...columns.map(({ label }) => label),
+      ...ratios.map(({ mode }) => `${mode} is`),
+      'runs',
+    ];
+    return [
+      {
+        work,
+        title,
+        about,
+        head,
+        rows: rows.map((row) => [
+          row.peer,
+          row.mode,
+          ...columns.map(({ path }) => shown(row.value(path))),
+          ...ratios.map((our) => (row.peer === OURS ? '' : timesOf(our, row, main))),
+          runsOf(row),
+        ]),
+      },
+    ];
+  });
+}
+
+const timesOf = (ours: Row, theirs: Row, { path, better }: Column): string => {
+  const times = ratio(ours.value(path), theirs.value(path), better!);
+  return times === undefined ? '' : `${shown(times)} ×`;
+};
+
+/** As "3", "2 of 3" when one was disturbed, and what else has to be known. */
+function runsOf({ used, clean, all, errors, isComplete }: Row): string {
+  const notes = [
+    clean === 0 && all > 0 && 'disturbed',
+    errors > 0 && `${errors} failed`,
+    !isComplete && 'cut',
+  ].filter(Boolean);
+  const count = used === all ? String(all) : `${used} of ${all}`;
+  return notes.length ? `${count} (${notes.join(', ')})` : count;
+}
+
+export function shown(value: number | undefined): string {
+  if (value === undefined) return '';
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString('en');
+  return String(Number(value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3)));
+}
+
+export const textOf = ({ title, about, head, rows }: WorkTable): string => {
+  const table = new Table({
+    head: [...head],
+    colAligns: head.map((_, i) => (i < 2 ? 'left' : 'right')),
+    style: { head: [], border: [], compact: true },
+  });
+  table.push(...rows.map((row) => [...row]));
+  return `${title}\n${about}\n${table.toString()}`;
+};
+
+export const markdownOf = ({ work, title, about, head, rows }: WorkTable): string =>
+  [
+    `### ${title}`,
+    '',
+    `\`${work}\`. ${about}`,
+    '',
+    `| ${head.join(' | ')} |`,
+    `|${head.map((_, i) => (i < 2 ? '---' : '--:')).join('|')}|`,
+    ...rows.map((row) => `| ${row.join(' | ')} |`),
+    '',
+  ].join('\n');
+
+/** Machine, server and versions, in a few lines. */
+export function settingOf({ at, command, commit, machine, postgres, skipped, records }: Results): string {
+  const settings = Object.entries(postgres.settings).map(([name, value]) => `${name}=${value}`);
+  const versions = new Set(records.map(({ peer, version }) => `${peer} ${version}`));
+  return [
+    `${at.slice(0, 16).replace('T', ' ')} UTC, \`${command}\`${commit ? `, commit ${commit}` : ''}`,
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.system}, Node ${machine.node}`,
+    `PostgreSQL ${postgres.version}, ${settings.join(' ')}${postgres.inMemory ? '; ITS DATA LIE IN MEMORY: no time says anything' : ''}`,
+    ...(postgres.countsStatements ? [] : ['no pg_stat_statements: statements are not counted']),
+    [...versions].join(' · '),
+    ...skipped.map((line) => `left out: ${line}`),
+  ].join('\n');
+}

@@ -1,0 +1,156 @@
+import { describe, expect, it } from 'vitest';
+import { boundText, atMost, exactly, isRight } from '../../bench/quick/check.js';
+import { merged, rowsOf, type RunRecord } from '../../bench/records.js';
+import { markdownOf, settingOf, shown, tablesOf, textOf, type Results } from '../../bench/report.js';
+
+const record = (peer: string, mode: string, stepsPerS: number, more: object = {}): RunRecord => ({
+  peer,
+  version: '1.0.0',
+  mode,
+  work: 'w1',
+  run: 0,
+  foreignPct: 0,
+  complete: true,
+  stepsPerS,
+  per: { cpuMs: 1000 / stepsPerS },
+  ...more,
+});
+const failed: RunRecord = { peer: 'dbos', version: '5', mode: 'default', work: 'w1', run: 1, error: 'no' };
+
+describe('the rows of a workload', () => {
+  it('are medians of the runs that nobody disturbed', () => {
+    const [row] = rowsOf(
+      [
+        record('dbos', 'default', 1000),
+        record('dbos', 'default', 1200),
+        record('dbos', 'default', 100, { foreignPct: 40 }),
+      ],
+      'w1',
+    );
+    expect([row!.used, row!.clean, row!.all]).toEqual([2, 2, 3]);
+    expect(row!.value('stepsPerS')).toBe(1100);
+    expect(row!.value('per.cpuMs')).toBeCloseTo((1 + 1000 / 1200) / 2, 4);
+    expect(row!.value('no.such')).toBeUndefined();
+  });
+
+  it('are those of all runs when each was disturbed, and leave out what failed', () => {
+    const disturbed = { foreignPct: 40 };
+    const [row] = rowsOf(
+      [record('dbos', 'default', 10, disturbed), record('dbos', 'default', 30, disturbed), failed],
+      'w1',
+    );
+    expect([row!.used, row!.clean, row!.all, row!.errors]).toEqual([2, 0, 2, 1]);
+    expect(row!.value('stepsPerS')).toBe(20);
+  });
+
+  it('keep modes and workloads apart', () => {
+    const records = [record('a', 'x', 1), record('a', 'y', 2), { ...record('a', 'x', 3), work: 'w6' }];
+    expect(rowsOf(records, 'w1').map(({ mode }) => mode)).toEqual(['x', 'y']);
+    expect(rowsOf(records, 'w6')).toHaveLength(1);
+  });
+});
+
+describe('results that are added', () => {
+  it('replace those of the same peer, mode and workload', () => {
+    const before = [record('a', 'x', 1), record('a', 'x', 2), record('b', 'x', 3)];
+    const now = [record('a', 'x', 9)];
+    expect(merged(before, now)).toEqual([before[2], now[0]]);
+  });
+});
+
+const RECORDS = [
+  record('nestjs-workflow', 'in-process', 30_000),
+  record('nestjs-workflow', 'http', 4000),
+  record('dbos', 'default', 1150, { complete: false }),
+  failed,
+];
+
+describe('a table', () => {
+  const [table, ...others] = tablesOf(RECORDS);
+
+  it('says how many times better each of our modes is than a peer', () => {
+    expect(others).toEqual([]);
+    expect(table!.head).toEqual(expect.arrayContaining(['steps/s', 'in-process is', 'http is']));
+    const at = table!.head.indexOf('in-process is');
+    expect(table!.rows.map((row) => row.slice(at))).toEqual([
+      ['', '', '1'],
+      ['', '', '1'],
+      ['26.1 ×', '3.48 ×', '1 (1 failed, cut)'],
+    ]);
+  });
+
+  it('has no such columns where there is nobody to compare with', () => {
+    const [own] = tablesOf(RECORDS.slice(0, 2));
+    expect(own!.head.filter((title) => title.endsWith(' is'))).toEqual([]);
+  });
+
+  it('is the same as text and as Markdown', () => {
+    expect(textOf(table!)).toMatch(/dbos +│ default +│ +1,150 /);
+    const lines = markdownOf(table!).split('\n');
+    expect(lines[0]).toBe('### Runs of 10 steps, saturated');
+    const widths = lines.filter((line) => line.startsWith('|')).map((line) => line.split('|').length);
+    expect(new Set(widths).size).toBe(1);
+    expect(widths).toHaveLength(2 + 3);
+  });
+
+  it('shows no digits that mean nothing', () => {
+    expect([undefined, 0, 0.12345, 1.2345, 12.345, 123.45, 12_345.6].map(shown)).toEqual([
+      '',
+      '0',
+      '0.123',
+      '1.23',
+      '12.3',
+      '123',
+      '12,346',
+    ]);
+  });
+});
+
+describe('the setting of results', () => {
+  const results: Results = {
+    at: '2026-11-23T12:00:00.000Z',
+    command: 'npm run bench -- --work w1',
+    commit: 'abc1234',
+    machine: { cores: 2, cpu: 'a processor', memoryGib: 24, system: 'linux x64', node: 'v20.20.2' },
+    postgres: { version: '15.18', settings: { fsync: 'on' }, countsStatements: true, inMemory: false },
+    skipped: ['restate: not installed'],
+    records: RECORDS,
+  };
+
+  it('has what the figures hang on', () => {
+    const text = settingOf(results);
+    for (const part of [
+      'npm run bench -- --work w1',
+      'abc1234',
+      '2 cores',
+      'v20.20.2',
+      '15.18',
+      'fsync=on',
+      'dbos 1.0.0',
+      'left out: restate',
+    ])
+      expect(text).toContain(part);
+    expect(text).not.toContain('MEMORY');
+  });
+
+  it('warns of data in memory', () => {
+    expect(settingOf({ ...results, postgres: { ...results.postgres, inMemory: true } })).toContain(
+      'IN MEMORY',
+    );
+  });
+});
+
+describe('a check', () => {
+  it('is right when the count is what it must be, and was counted', () => {
+    expect(isRight(exactly('a', 'b', 3, 3))).toBe(true);
+    expect(isRight(exactly('a', 'b', 4, 3))).toBe(false);
+    expect(isRight(atMost('a', 'b', 3, 3))).toBe(true);
+    expect(isRight(atMost('a', 'b', 3.01, 3))).toBe(false);
+    for (const nothing of [undefined, null, NaN, '3'])
+      expect(isRight(atMost('a', 'b', nothing, 3))).toBe(false);
+  });
+
+  it('says its bound', () => {
+    expect([boundText(exactly('a', 'b', 1, 2)), boundText(atMost('a', 'b', 1, 2))]).toEqual(['= 2', '≤ 2']);
+  });
+});
