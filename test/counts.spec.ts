@@ -178,7 +178,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
   it('10 steps side by side in-process: one statement for all of them at each hop', async () => {
     const counter = await start({ transport: 'in-process' });
     const scheduler = app.get(WorkflowScheduler);
-    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(() => resolve()));
     await app.get(WorkflowClient).trigger(SideBySide, undefined);
     await ended;
     await scheduler.idle();
@@ -202,7 +202,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
 
   it('10 calls side by side in-process: the same, for they load no more than their row', async () => {
     const counter = await start({ transport: 'in-process' });
-    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(() => resolve()));
     await app.get(WorkflowClient).trigger(Calls, undefined);
     await ended;
     await app.get(WorkflowScheduler).idle();
@@ -223,7 +223,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
 
   it('and three row writes in two tables for each of them', async () => {
     const counter = await start({ transport: 'in-process' });
-    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(resolve));
+    const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(() => resolve()));
     await app.get(WorkflowClient).trigger(SideBySide, undefined);
     await ended;
     await counter.settled();

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock, RunIntake, RunStore, type RunRecord } from '../ports/index.js';
+import { Clock, RunIntake, RunStore, type EndedRun } from '../ports/index.js';
 
 const FIRST_POLL_MS = 200;
 const MAX_POLL_MS = 2000;
@@ -10,7 +10,7 @@ const MAX_POLL_MS = 2000;
  */
 @Injectable()
 export class ResultWaiter {
-  readonly #waiting = new Map<string, Set<(record: RunRecord) => void>>();
+  readonly #waiting = new Map<string, Set<(record: EndedRun) => void>>();
   #unsubscribe: (() => void) | undefined;
   #callOff: (() => void) | undefined;
   #pollMs = FIRST_POLL_MS;
@@ -24,10 +24,10 @@ export class ResultWaiter {
   ) {}
 
   /** The ended run; null when `timeoutMs` (null: none) has passed before. */
-  async ended(runId: string, timeoutMs: number | null): Promise<RunRecord | null> {
+  async ended(runId: string, timeoutMs: number | null): Promise<EndedRun | null> {
     return new Promise((resolve) => {
       let callOff = (): void => {};
-      const done = (record: RunRecord | null): void => {
+      const done = (record: EndedRun | null): void => {
         callOff();
         this.#remove(runId, done);
         resolve(record);
@@ -37,14 +37,14 @@ export class ResultWaiter {
     });
   }
 
-  #add(runId: string, done: (record: RunRecord) => void): void {
+  #add(runId: string, done: (record: EndedRun) => void): void {
     this.#waiting.set(runId, (this.#waiting.get(runId) ?? new Set()).add(done));
-    this.#unsubscribe ??= this.intake.onEnded(() => this.#look());
+    this.#unsubscribe ??= this.intake.onEnded((run) => (run ? this.#tell(run) : this.#look()));
     this.#pollMs = FIRST_POLL_MS;
     this.#look();
   }
 
-  #remove(runId: string, done: (record: RunRecord) => void): void {
+  #remove(runId: string, done: (record: EndedRun) => void): void {
     const all = this.#waiting.get(runId);
     all?.delete(done);
     if (all?.size === 0) this.#waiting.delete(runId);
@@ -53,6 +53,10 @@ export class ResultWaiter {
     this.#unsubscribe = undefined;
     this.#callOff?.();
     this.#callOff = undefined;
+  }
+
+  #tell(run: EndedRun): void {
+    for (const done of this.#waiting.get(run.runId) ?? []) done(run);
   }
 
   #look(): void {
@@ -67,9 +71,7 @@ export class ResultWaiter {
       // what ends in the same turn is read together
       await new Promise((resolve) => setImmediate(resolve));
       try {
-        for (const record of await this.store.ended([...this.#waiting.keys()])) {
-          for (const done of this.#waiting.get(record.runId) ?? []) done(record);
-        }
+        for (const record of await this.store.ended([...this.#waiting.keys()])) this.#tell(record);
       } catch {
         // the database is away: asked again at the next poll
       }

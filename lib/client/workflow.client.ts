@@ -21,6 +21,7 @@ import {
   RunIntake,
   RunStore,
   type RunFilter,
+  type EndedRun,
   type RunRecord,
   type RunStatus,
 } from '../ports/index.js';
@@ -93,7 +94,7 @@ export class WorkflowClient {
     _workflow: Type<W> | string,
     runId: string,
   ): RunHandle<PayloadOf<W>, ResultOf<W>> {
-    return this.#handle(checkName(runId, 'The run id'), false);
+    return this.#handle(checkName(runId, 'The run id'), false, false);
   }
 
   /** @throws WorkflowError WF_RUN_NOT_FOUND */
@@ -177,11 +178,12 @@ export class WorkflowClient {
     }));
   }
 
-  #handle<P, R>(runId: string, created: boolean): RunHandle<P, R> {
+  /** @param isKnown the run is there: it was triggered just now */
+  #handle<P, R>(runId: string, created: boolean, isKnown = true): RunHandle<P, R> {
     return {
       runId,
       created,
-      result: (options) => this.#result<R>(runId, options),
+      result: (options) => this.#result<R>(runId, isKnown, options),
       get: async () => toRun<P, R>(await this.#find(runId), this.codec),
       cancel: async () => {
         const { cancelled } = await this.cancel(runId);
@@ -191,19 +193,25 @@ export class WorkflowClient {
     };
   }
 
-  async #result<R>(runId: string, options: { timeout?: Duration } | undefined): Promise<R> {
+  async #result<R>(runId: string, isKnown: boolean, options: { timeout?: Duration } | undefined): Promise<R> {
     const ms = given('The options of `result`', () =>
       options?.timeout === undefined ? null : parseDuration(options.timeout),
     );
-    let record = await this.#find(runId);
-    if (record.finishedAt === null) {
-      const ended = await this.waiter.ended(runId, ms);
-      if (!ended) throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${ms} ms`);
-      record = ended;
-    }
+    let record: EndedRun | null = isKnown ? null : await this.#endedNow(runId);
+    // it looks at once: one statement, which for a run that ends here is not waited for
+    record ??= await this.waiter.ended(runId, ms);
+    // with hardly any time to wait, the look may not have come back
+    record ??= await this.#endedNow(runId);
+    if (!record) throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${ms} ms`);
     if (record.status === 'cancelled') throw new RunCancelledError(runId);
     if (record.status === 'failed') throw new RunFailedError(runId, decodeFailure(record.error!));
     return this.codec.decode(record.result!) as R;
+  }
+
+  /** Null while it goes on. @throws WorkflowError WF_RUN_NOT_FOUND */
+  async #endedNow(runId: string): Promise<EndedRun | null> {
+    const record = await this.#find(runId);
+    return record.finishedAt === null ? null : record;
   }
 
   async #find(runId: string): Promise<RunRecord> {

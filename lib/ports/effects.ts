@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
 import type { Instant } from '../engine/replay.js';
-import type { TriggerRow, Triggered } from './store.js';
+import type { EndedRun, TriggerRow, Triggered } from './store.js';
 
 /** Who invokes a child run. */
 export interface Invoker {
@@ -54,8 +54,8 @@ export abstract class RunIntake {
   abstract announceEnded(): void;
   /** A schedule has another next time: workers here and elsewhere look at once. */
   abstract announceSchedules(): void;
-  /** Called when runs may have ended, here or elsewhere; returns how to stop listening. */
-  abstract onEnded(listener: () => void): () => void;
+  /** Called when runs may have ended, here or elsewhere; with how, for one that has ended here. Returns how to stop listening. */
+  abstract onEnded(listener: (run?: EndedRun) => void): () => void;
   /** These executions have ended from outside: what executes for them here is aborted. */
   abstract abort(executions: readonly string[]): void;
   /** Runs have ended that may owe something: parents to be told, children to be cancelled. */

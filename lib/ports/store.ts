@@ -28,6 +28,9 @@ export interface RunHeader {
   readonly cancelling: boolean;
 }
 
+/** How a run has ended, durably. */
+export type EndedRun = Pick<RunRecord, 'runId' | 'status' | 'result' | 'error'>;
+
 /** The right to work on a task: guards every write. */
 export interface Lease {
   readonly taskId: string;

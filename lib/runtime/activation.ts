@@ -388,7 +388,7 @@ export class Activation {
     if (!(await this.#send(options, next))) return { next: 'lost' };
     if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
-    return { next: 'finished', how: next.to };
+    return { next: 'finished', how: next };
   }
 
   #takeArrivals(open: readonly Ask[]): boolean {

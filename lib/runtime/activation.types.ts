@@ -27,7 +27,7 @@ export type ActivationEnd =
       readonly waits: readonly string[];
       readonly dispatched: number;
     }
-  | { readonly next: 'finished'; readonly how: AdvanceCommit['next']['to'] }
+  | { readonly next: 'finished'; readonly how: AdvanceCommit['next'] }
   | { readonly next: 'lost' };
 
 export interface AdvanceOptions {

@@ -2,7 +2,15 @@ import { Injectable, Optional } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { queueOf } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
-import { Clock, Probe, RunIntake, RunStore, type Triggered, type TriggerRow } from '../ports/index.js';
+import {
+  Clock,
+  Probe,
+  RunIntake,
+  RunStore,
+  type EndedRun,
+  type Triggered,
+  type TriggerRow,
+} from '../ports/index.js';
 import { Aftermath } from './aftermath.js';
 import { Capacity } from './capacity.js';
 import { JournalWriter } from './journal-writer.js';
@@ -110,8 +118,8 @@ export class TaskIntake extends RunIntake {
   announceSchedules(): void {
     this.signals.announceSchedules();
   }
-  onEnded(listener: () => void): () => void {
-    return this.signals.on('ended', listener);
+  onEnded(listener: (run?: EndedRun) => void): () => void {
+    return this.signals.onEnded(listener);
   }
   abort(executions: readonly string[]): void {
     for (const execution of executions) {

@@ -12,7 +12,7 @@ import type { Activation } from './activation.js';
 import { Aftermath } from './aftermath.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
-import type { ActivationEnd } from './activation.types.js';
+import type { ActivationEnd, Next } from './activation.types.js';
 import type { DeliveryMode } from './delivery-mode.js';
 import { Inspector } from './inspector.js';
 import { isFor } from './is-for.js';
@@ -157,9 +157,9 @@ export class RunDeliveries {
       case 'continue':
         return { next: 'continue', seq: activation.turn };
       case 'finished':
-        this.signals.announceEnded();
-        if (end.how === 'continued') this.signals.announceDue();
-        if (activation.header.child || end.how === 'cancelled') this.aftermath.settle();
+        this.#announce(activation.header.runId, end.how);
+        if (end.how.to === 'continued') this.signals.announceDue();
+        if (activation.header.child || end.how.to === 'cancelled') this.aftermath.settle();
         else if (activation.header.singleton != null) this.aftermath.handOver(activation.header.singleton);
         return { next: 'finished' };
       case 'lost':
@@ -175,5 +175,13 @@ export class RunDeliveries {
           : { next: 'waiting', dueInMs: Math.max(0, end.dueAt - activation.time()) };
       }
     }
+  }
+
+  #announce(runId: string, how: Next): void {
+    if (how.to === 'completed')
+      this.signals.announceEnd({ runId, status: 'completed', result: how.result, error: null });
+    else if (how.to === 'failed')
+      this.signals.announceEnd({ runId, status: 'failed', result: null, error: how.error });
+    else this.signals.announceEnded();
   }
 }

@@ -287,7 +287,8 @@ export class WorkflowScheduler {
       this.#failures = 0;
       if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
       if (reply.next === 'done') this.signals.tell('due');
-      if (reply.next === 'finished') this.signals.tell('ended');
+      // in-process whoever executed it has told this process already
+      if (reply.next === 'finished' && this.transport === 'http') this.signals.tell('ended');
       // rows of another fence are not touched by this; a task that is still ours would hang until the next two beats
       if (reply.next === 'stale') return this.#release(task, 0);
       if (reply.next !== 'continue') return;

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { Clock, SignalChannel, type Signal } from '../ports/index.js';
+import { Clock, SignalChannel, type EndedRun, type Signal } from '../ports/index.js';
 import { RuntimeConfig } from './config.js';
 
 /** Tells this process at once, and the others at most once in `announceMs`: NOTIFY takes a database-wide lock at commit. */
@@ -38,6 +38,25 @@ export class Signals {
   on(signal: Signal, listener: () => void): () => void {
     this.#listeners[signal].add(listener);
     return () => this.#listeners[signal].delete(listener);
+  }
+
+  readonly #endListeners = new Set<(run?: EndedRun) => void>();
+
+  /** As `on('ended')`; told how as well when the run has ended here. */
+  onEnded(listener: (run?: EndedRun) => void): () => void {
+    const anything = (): void => listener();
+    this.#listeners.ended.add(anything);
+    this.#endListeners.add(listener);
+    return () => {
+      this.#listeners.ended.delete(anything);
+      this.#endListeners.delete(listener);
+    };
+  }
+
+  /** A run has ended here, durably: who awaits it in this process need not read how. */
+  announceEnd(run: EndedRun): void {
+    for (const listener of this.#endListeners) listener(run);
+    this.announceElsewhere('ended');
   }
 
   readonly #dueListeners = new Set<(inMs: number) => void>();
