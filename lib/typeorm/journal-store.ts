@@ -14,6 +14,7 @@ import { textArray, toHeader, type HeaderColumns } from './row-mapping.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';
+import type { Statement } from './statements/statement.js';
 import * as sql from './statements/index.js';
 
 const UNIQUE_VIOLATION = '23505';
@@ -166,9 +167,8 @@ export abstract class JournalStore extends StatementStore {
   }
 
   async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    const lean = commits.every((c) => c.lean === true);
-    const written = lean
-      ? await this.query<OwnedColumns>(sql.commitLean, leanValues(this.now(), commits))
+    const written = commits.every((c) => c.lean === true)
+      ? await this.query<OwnedColumns>(leanStatement(commits), leanValues(this.now(), commits))
       : await this.query<OwnedColumns>(sql.commit, commitValues(this.now(), commits));
     return this.#ownEnds(commits, resultsOf(commits, written));
   }
@@ -202,6 +202,12 @@ interface InsertedColumns {
   now: number;
 }
 type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
+/** The smallest that can do what these ask for. */
+function leanStatement(commits: readonly AdvanceCommit[]): Statement {
+  if (!commits.every((c) => c.next.to === 'continue')) return sql.commitLean;
+  return commits.every((c) => c.turn === null) ? sql.commitSteps : sql.commitTurns;
+}
+
 /** Runs that an earlier try of the same call has inserted. */
 const repeated = new WeakSet<Triggered>();
 

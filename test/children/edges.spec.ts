@@ -170,6 +170,7 @@ describe.each(DATABASES)('children on $name', ({ name, create }) => {
       'workflow_trigger',
       'workflow_commit',
       'workflow_commit_lean',
+      'workflow_commit_turns',
       'workflow_report_children',
       'workflow_cancel_children',
       'workflow_cascaded',

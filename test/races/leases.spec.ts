@@ -289,7 +289,7 @@ describe('an owner that stands still and is presumed dead', () => {
     ['the journal, for a step task', 'parallel', 'in-process', 'workflow_load', 0],
     ['that its run is inserted', 'two', 'in-process', 'workflow_trigger', 0],
     ['that its run is inserted', 'two', 'http', 'workflow_trigger', 0],
-    ['that a step is journaled', 'two', 'in-process', 'workflow_commit_lean', 0],
+    ['that a step is journaled', 'two', 'in-process', 'workflow_commit_steps', 0],
     ['that a step is journaled', 'two', 'http', 'workflow_commit_lean', 0],
   ] as const)(
     'starts no step that others have executed, after it has stood still just when it read %s (%s, %s)',

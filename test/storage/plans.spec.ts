@@ -66,7 +66,11 @@ describe(`after ${ENDED} runs have ended, each with a step`, () => {
     await bench.store.trigger([child('one'), child('two')]);
     const [one] = await bench.claim();
     await bench.commit(one!, { lean: true, rows: [bench.fact('a', 1)] });
-    await bench.commit(one!, { rows: [bench.fact('b', 2)], next: { to: 'completed', result: '7' } });
+    await bench.commit(one!, {
+      lean: true,
+      rows: [bench.fact('b', 2)],
+      next: { to: 'completed', result: '7' },
+    });
     expect((await bench.store.settle()).reported).toBe(1);
     await bench.store.cancel({ runIds: [parent.runId] });
     expect((await bench.store.settle()).cancelled).toHaveLength(1);
@@ -94,6 +98,7 @@ describe(`after ${ENDED} runs have ended, each with a step`, () => {
         'workflow_trigger',
         'workflow_commit',
         'workflow_commit_lean',
+        'workflow_commit_steps',
         'workflow_report_children',
         'workflow_cancel_children',
         'workflow_cascaded',

@@ -23,9 +23,8 @@ const READERS: Record<number, (bytes: Buffer) => unknown> = {
   2950: (bytes) => bytes.toString('hex'),
 };
 
-/** The two statements of a flush. */
-export const isCommit = (name: string): boolean =>
-  name === 'workflow_commit' || name === 'workflow_commit_lean';
+/** One of the statements of a flush. */
+export const isCommit = (name: string): boolean => name.startsWith('workflow_commit');
 
 /** What becomes of the runs of a flush, from its parameters. */
 export const nextsOf = (values: readonly unknown[]): readonly string[] => decodeArray(values[6]) as string[];
