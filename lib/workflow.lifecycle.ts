@@ -19,6 +19,7 @@ import {
   OwnAddress,
   OwnConnections,
   type CallbackTarget,
+  type ListeningAddress,
 } from './http/index.js';
 import { CallPerformer, Clock, type Transport } from './ports/index.js';
 import { CallTasks } from './runtime/call-tasks.js';
@@ -177,9 +178,14 @@ export class WorkflowLifecycle
 
   async #useOwn(): Promise<boolean> {
     const prefix = callbackPrefix(this.application, this.path);
+    let of: ListeningAddress | undefined;
+    let target: CallbackTarget | undefined;
     const transport = this.#transportTo(() => {
       const own = this.address.current;
-      return own && ownTarget(own, prefix, this.path);
+      // asked for with each delivery
+      if (own !== of) target = own && ownTarget(own, prefix, this.path);
+      of = own;
+      return target;
     });
     const asked = this.address.current;
     let problem: unknown;

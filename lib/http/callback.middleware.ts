@@ -18,8 +18,8 @@ import { serve } from './serve.js';
 export class CallbackMiddleware implements NestMiddleware<HostRequest, HostResponse> {
   constructor(@Inject(CallbackEndpoint) private readonly endpoint: CallbackEndpoint) {}
 
-  async use(request: HostRequest, response: HostResponse): Promise<void> {
-    await serve(this.endpoint, request, response);
+  use(request: HostRequest, response: HostResponse): Promise<void> {
+    return serve(this.endpoint, request, response);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { WORKFLOW_ERRORS, WorkflowError, type WorkflowErrorCode } from '../errors/index.js';
-import type { DeliveryHandler, DeliveryReply } from '../ports/index.js';
+import type { Delivery, DeliveryHandler, DeliveryReply } from '../ports/index.js';
 import {
   CONTENT_TYPE,
   MAX_BODY_BYTES,
@@ -69,33 +69,22 @@ export class CallbackEndpoint {
    * @param rawBody exactly the bytes that were received; undefined when the host application has consumed them
    * @param socket by which they came
    */
-  async handle(
-    rawBody: Buffer | undefined,
-    headers: RequestHeaders,
-    socket?: Socket,
-  ): Promise<EndpointAnswer> {
-    const fromHere = socket !== undefined && this.#own?.has(socket) === true;
-    const answered = await this.#answer(rawBody, headers, fromHere);
-    // nor may the next try of what was not executed here come back by the same connection
-    const elsewhere = answered.status === 421 || answered.status === 503 || this.#closing();
-    return elsewhere ? { ...answered, close: true } : answered;
-  }
-
-  async #answer(
-    rawBody: Buffer | undefined,
-    headers: RequestHeaders,
-    fromHere: boolean,
-  ): Promise<EndpointAnswer> {
+  handle(rawBody: Buffer | undefined, headers: RequestHeaders, socket?: Socket): Promise<EndpointAnswer> {
+    let fromHere: boolean;
+    let delivery: Delivery;
     try {
+      fromHere = socket !== undefined && this.#own?.has(socket) === true;
       const body = this.#admit(rawBody, headers);
       const kind = this.verifier.verify(single(headers[SIGNATURE_HEADER]), body);
-      if (kind === 'ping')
-        return answer(200, { pong: parsePing(body).ping, instance: this.#instance } satisfies Pong);
-      const delivery = parseDelivery(body);
-      return await this.#execute(() => this.handler.handle(delivery, fromHere));
+      if (kind === 'ping') {
+        const pong: Pong = { pong: parsePing(body).ping, instance: this.#instance };
+        return Promise.resolve(this.#leaving(answer(200, pong)));
+      }
+      delivery = parseDelivery(body);
     } catch (error) {
-      return refusal(error);
+      return Promise.resolve(this.#leaving(refusal(error)));
     }
+    return this.#execute(delivery, fromHere);
   }
 
   #admit(rawBody: Buffer | undefined, headers: RequestHeaders): Buffer {
@@ -117,19 +106,29 @@ export class CallbackEndpoint {
   }
 
   /** Apart from `handle`, so that no error of the handler can pass for a refusal: it may have executed something. */
-  async #execute(run: () => Promise<DeliveryReply>): Promise<EndpointAnswer> {
-    let reply: DeliveryReply | undefined;
+  #execute(delivery: Delivery, fromHere: boolean): Promise<EndpointAnswer> {
+    const failed = (error: unknown): EndpointAnswer => this.#leaving(failure(error));
     try {
-      reply = readReply(await run());
+      return this.handler.handle(delivery, fromHere).then((reply) => this.#leaving(replied(reply)), failed);
     } catch (error) {
-      return failure(error);
+      return Promise.resolve(failed(error));
     }
-    if (reply === undefined) return failure(new TypeError('The handler gave no reply of the protocol'));
-    if (reply.next === 'stale') {
-      return failure(new WorkflowError('WF_STALE_DELIVERY', 'The delivery is stale; nothing was executed'));
-    }
-    return answer(reply.next === 'adopted' ? 202 : 200, reply);
   }
+
+  /** Nor may the next try of what was not executed here come back by the same connection. */
+  #leaving(answered: EndpointAnswer): EndpointAnswer {
+    const elsewhere = answered.status === 421 || answered.status === 503 || this.#closing();
+    return elsewhere ? { ...answered, close: true } : answered;
+  }
+}
+
+function replied(given: DeliveryReply): EndpointAnswer {
+  const reply = readReply(given);
+  if (reply === undefined) return failure(new TypeError('The handler gave no reply of the protocol'));
+  if (reply.next === 'stale') {
+    return failure(new WorkflowError('WF_STALE_DELIVERY', 'The delivery is stale; nothing was executed'));
+  }
+  return answer(reply.next === 'adopted' ? 202 : 200, reply);
 }
 
 /** The answer to a request that was refused before anything was executed. */

@@ -8,9 +8,9 @@ type Fate = DeliveryError['fate'];
  * What an answer means for the task. Only an answer that bears the header of the protocol speaks for the endpoint; any other
  * comes from something in front of it (proxy, login page, the application itself) and may say as much as "nothing got past
  * me", but never "this was executed".
- * @throws DeliveryError for everything but a reply
+ * @returns a DeliveryError for everything but a reply
  */
-export function replyOf(what: string, answer: RawAnswer): DeliveryReply {
+export function replyOf(what: () => string, answer: RawAnswer): DeliveryReply | DeliveryError {
   const body = readJson(answer.text);
   const ours = answer.headers[PROTOCOL_HEADER] !== undefined;
   const { status } = answer;
@@ -21,7 +21,7 @@ export function replyOf(what: string, answer: RawAnswer): DeliveryReply {
     if (reply) return reply;
   }
   const fate = ours ? fateOfOurs(status) : fateOfForeign(status, body);
-  throw new DeliveryError(`${what} ${describe(answer)}`, fate, status);
+  return new DeliveryError(`${what()} ${describe(answer)}`, fate, status);
 }
 
 /** `answered 401: WF_UNSIGNED: …`, or the beginning of a page that is not of the protocol. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Server } from 'node:net';
-import { readRawBody, type BodyLimits } from './raw-body.js';
+import { readRawBody, type BodyLimits, type BodyRead } from './raw-body.js';
 
 /** Where parsers of the host keep a body. */
 interface Parsed {
@@ -39,10 +39,17 @@ export function takeResponse(response: HostResponse): ServerResponse {
 }
 
 /** The bytes as they came: kept by a parser of the host, or still in the stream. Undefined when a parser has consumed them. */
-export async function bytesOf(request: HostRequest, limits: BodyLimits): Promise<Buffer | undefined> {
-  if (Buffer.isBuffer(request.rawBody)) return request.rawBody;
-  if (Buffer.isBuffer(request.body)) return request.body;
-  return readRawBody(streamOf(request), limits);
+export function readBytes(request: HostRequest, limits: BodyLimits, done: BodyRead): void {
+  if (Buffer.isBuffer(request.rawBody)) return done(undefined, request.rawBody);
+  if (Buffer.isBuffer(request.body)) return done(undefined, request.body);
+  readRawBody(streamOf(request), limits, done);
+}
+
+/** The same as a promise. */
+export function bytesOf(request: HostRequest, limits: BodyLimits): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) =>
+    readBytes(request, limits, (refused, bytes) => (refused ? reject(refused) : resolve(bytes))),
+  );
 }
 
 /** Writes to the response of node:http itself, so that no interceptor, serializer or filter of the host stands between. */

@@ -3,7 +3,7 @@ import type { Pool } from 'undici';
 import { WorkflowError } from '../errors/index.js';
 import { DeliveryError, Transport, type Delivery, type DeliveryReply } from '../ports/index.js';
 import { connectionKey, displayUrl, openPool, type CallbackTarget } from './callback-target.js';
-import { exchange, ExchangeError, type RawAnswer } from './exchange.js';
+import { exchange, ExchangeError, type Exchanged, type RawAnswer } from './exchange.js';
 import { describe, replyOf } from './fate.js';
 import { messageOf } from './message-of.js';
 import {
@@ -40,8 +40,9 @@ export class HttpTransport extends Transport {
   readonly kind = 'http';
   readonly #options: Required<Omit<HttpTransportOptions, 'own'>> & Pick<HttpTransportOptions, 'own'>;
   readonly #slots: Slots;
-  readonly #underWay = new Set<Promise<unknown>>();
-  #pool: { readonly key: string; readonly pool: Pool } | undefined;
+  #underWay = 0;
+  #onIdle: () => void = () => {};
+  #pool: { readonly target: CallbackTarget; readonly key: string; readonly pool: Pool } | undefined;
   #closed = false;
 
   constructor(options: HttpTransportOptions) {
@@ -57,26 +58,41 @@ export class HttpTransport extends Transport {
     this.#slots = new Slots(connections);
   }
 
-  async deliver(delivery: Delivery): Promise<DeliveryReply> {
-    const { workflow, runId, taskId } = delivery;
-    const what = `Delivery of task ${taskId} (run ${runId} of ${workflow})`;
+  deliver(delivery: Delivery): Promise<DeliveryReply> {
     const body = encodeDelivery(delivery);
-    return this.#track(
-      this.#slots.use(async () => {
-        // asked for now, not before the wait for a place: the transport may have closed, the address changed
-        const target = this.#targetOrThrow(what);
-        const whereto = `${what} to ${displayUrl(target)}`;
-        let answer: RawAnswer;
-        try {
-          answer = await this.#post(target, 'delivery', body);
-        } catch (cause) {
-          const fate = cause instanceof ExchangeError && !cause.sent ? 'not-sent' : 'unknown';
-          const message = `${whereto} got no answer: ${messageOf(cause)}`;
-          throw new DeliveryError(message, fate, undefined, { cause });
-        }
-        return replyOf(whereto, answer);
-      }),
-    );
+    return new Promise((resolve, reject) => {
+      this.#begin();
+      this.#slots.take(() =>
+        this.#send(delivery, body, (error, reply) => {
+          this.#slots.giveBack();
+          this.#ended();
+          if (reply) resolve(reply);
+          else reject(error!);
+        }),
+      );
+    });
+  }
+
+  #send(
+    delivery: Delivery,
+    body: Buffer,
+    done: (error: DeliveryError | undefined, reply?: DeliveryReply) => void,
+  ): void {
+    // asked for now, not before the wait for a place: the transport may have closed, the address changed
+    const target = this.#closed ? undefined : this.#options.target();
+    if (!target) {
+      const why = this.#closed ? 'the transport is closed' : 'the application does not listen yet';
+      return done(new DeliveryError(`${nameOf(delivery)} was not sent: ${why}`, 'not-sent'));
+    }
+    const to = (): string => `${nameOf(delivery)} to ${displayUrl(target)}`;
+    this.#post(target, 'delivery', body, undefined, (cause, answer) => {
+      if (answer) {
+        const reply = replyOf(to, answer);
+        return reply instanceof DeliveryError ? done(reply) : done(undefined, reply);
+      }
+      const message = `${to()} got no answer: ${messageOf(cause)}`;
+      done(new DeliveryError(message, cause!.sent ? 'unknown' : 'not-sent', undefined, { cause }));
+    });
   }
 
   /**
@@ -94,7 +110,14 @@ export class HttpTransport extends Transport {
     let answer: RawAnswer;
     try {
       const body = Buffer.from(JSON.stringify({ ping: nonce }));
-      answer = await this.#track(this.#post(target, 'ping', body, this.#options.pingTimeoutMs));
+      this.#begin();
+      answer = await new Promise<RawAnswer>((resolve, reject) =>
+        this.#post(target, 'ping', body, this.#options.pingTimeoutMs, (error, got) => {
+          this.#ended();
+          if (got) resolve(got);
+          else reject(error!);
+        }),
+      );
     } catch (cause) {
       throw unreachable(`got no answer: ${messageOf(cause)}`, cause);
     }
@@ -109,63 +132,66 @@ export class HttpTransport extends Transport {
    */
   async close(graceMs = 0): Promise<void> {
     this.#closed = true;
-    if (graceMs > 0 && this.#underWay.size > 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
-      await Promise.race([Promise.allSettled(this.#underWay), late]);
-      clearTimeout(timer);
+    if (graceMs > 0 && this.#underWay > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#onIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
     }
     const pool = this.#pool?.pool;
     this.#pool = undefined;
     await pool?.destroy();
   }
 
-  #targetOrThrow(what: string): CallbackTarget {
-    const target = this.#closed ? undefined : this.#options.target();
-    if (target) return target;
-    const why = this.#closed ? 'the transport is closed' : 'the application does not listen yet';
-    throw new DeliveryError(`${what} was not sent: ${why}`, 'not-sent');
-  }
-
-  async #post(
+  #post(
     target: CallbackTarget,
     kind: MessageKind,
     body: Buffer,
-    timeoutMs?: number,
-  ): Promise<RawAnswer> {
+    timeoutMs: number | undefined,
+    done: Exchanged,
+  ): void {
     let signature: string;
+    let pool: Pool;
     try {
       signature = this.#options.signer.sign(kind, body);
+      pool = this.#poolOf(target);
     } catch (cause) {
-      throw new ExchangeError(`it could not be signed: ${messageOf(cause)}`, false, { cause });
+      return done(new ExchangeError(`it could not be signed or sent: ${messageOf(cause)}`, false, { cause }));
     }
-    if (this.#closed) throw new ExchangeError('the transport was closed', false);
     const { pathname, search, username, password } = target.url;
     const headers: Record<string, string> = { 'content-type': CONTENT_TYPE, [SIGNATURE_HEADER]: signature };
     if (username !== '') headers['authorization'] = basicAuthorization(username, password);
-    return exchange(this.#poolOf(target), { path: pathname + search, headers, body, timeoutMs });
+    exchange(pool, { path: pathname + search, headers, body, timeoutMs }, done);
   }
 
   #poolOf(target: CallbackTarget): Pool {
+    // a target is made anew when the address changes: the key of the same one need not be made again
+    if (this.#pool?.target === target) return this.#pool.pool;
     const key = connectionKey(target);
     if (this.#pool?.key !== key) {
       // the application listens elsewhere now; what is under way to the old address may end
       void this.#pool?.pool.close();
-      this.#pool = { key, pool: openPool(target, this.#options, this.#options.own) };
+      this.#pool = { target, key, pool: openPool(target, this.#options, this.#options.own) };
     }
     return this.#pool.pool;
   }
 
-  async #track<T>(work: Promise<T>): Promise<T> {
-    this.#underWay.add(work);
-    try {
-      return await work;
-    } finally {
-      this.#underWay.delete(work);
-    }
+  #begin(): void {
+    this.#underWay += 1;
+  }
+
+  #ended(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#onIdle();
   }
 }
 
+/** Made for errors only. */
+const nameOf = ({ workflow, runId, taskId }: Delivery): string =>
+  `Delivery of task ${taskId} (run ${runId} of ${workflow})`;
 /** For a gateway that asks for the user of the URL. */
 function basicAuthorization(username: string, password: string): string {
   const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;

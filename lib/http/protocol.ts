@@ -39,7 +39,7 @@ const isText = (value: unknown): value is string =>
 const isCount = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_INT4;
 const isRowId = (value: unknown): value is string =>
-  typeof value === 'string' && /^\d{1,19}$/.test(value) && BigInt(value) <= MAX_INT8;
+  typeof value === 'string' && /^\d{1,19}$/.test(value) && (value.length < 19 || BigInt(value) <= MAX_INT8);
 
 const TEXT = 'a text that is not empty and has no NUL';
 const COUNT = 'a whole number of 31 bits, zero or more';
@@ -48,6 +48,7 @@ interface Field<T> {
   readonly is: string;
   readonly optional?: true;
 }
+const STRICT = new TextDecoder('utf-8', { fatal: true });
 /** One entry per field of T: a field added to the interface and not here does not compile. */
 type FieldsOf<T> = { readonly [K in keyof T]-?: Field<Exclude<T[K], undefined>> };
 const DELIVERY_FIELDS: FieldsOf<Delivery> = {
@@ -124,7 +125,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 function parseStrictly<T>(bytes: Buffer, fields: FieldsOf<T>, what: string): T {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = JSON.parse(STRICT.decode(bytes));
   } catch (cause) {
     throw new WorkflowError('WF_BAD_DELIVERY', `The body of the ${what} is not JSON in UTF-8`, { cause });
   }
@@ -138,7 +139,8 @@ function assertFields<T>(value: unknown, fields: FieldsOf<T>, what: string): ass
   for (const name of Object.keys(value)) {
     if (!Object.hasOwn(fields, name)) throw bad(`has the unknown field ${JSON.stringify(name.slice(0, 64))}`);
   }
-  for (const [name, field] of Object.entries<Field<unknown>>(fields)) {
+  for (const name in fields) {
+    const field: Field<unknown> = fields[name];
     if (!Object.hasOwn(value, name)) {
       if (field.optional) continue;
       throw bad(`lacks the field "${name}"`);

@@ -6,37 +6,40 @@ export interface BodyLimits {
   readonly bodyTimeoutMs: number;
 }
 
-/**
- * Reads a body that nobody has read yet, within limits of size and time.
- * @returns the bytes, or undefined when somebody has read from the stream before
- * @throws Refusal 413 when it is too large, 408 when it takes too long, 400 when the sender hangs up
- */
-export async function readRawBody(stream: IncomingMessage, limits: BodyLimits): Promise<Buffer | undefined> {
-  if (stream.readableDidRead || stream.readableEnded) return undefined;
-  const tooLarge = new Refusal(413, `The body has more than ${limits.maxBodyBytes} bytes`);
-  if (Number(stream.headers['content-length'] ?? 0) > limits.maxBodyBytes) throw tooLarge;
-  if (stream.destroyed) throw new Refusal(400, 'The sender hung up');
+/** Called once: with the bytes, with undefined when somebody has read from the stream before, or with why there are none. */
+export type BodyRead = (refusal: Refusal | undefined, bytes?: Buffer) => void;
 
-  return new Promise<Buffer>((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size > limits.maxBodyBytes) settle(() => reject(tooLarge));
-      else chunks.push(chunk);
-    };
-    const onEnd = (): void => settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    const onGone = (): void =>
-      settle(() => reject(new Refusal(400, 'The sender hung up before the body was complete')));
-    const onLate = (): void =>
-      settle(() => reject(new Refusal(408, `The body was not complete after ${limits.bodyTimeoutMs} ms`)));
-    const timer = setTimeout(onLate, limits.bodyTimeoutMs);
-    const settle = (outcome: () => void): void => {
-      clearTimeout(timer);
-      stream.off('data', onData).off('end', onEnd).off('close', onGone);
-      // the rest flows into nothing; the error listener stays, for a stream without one ends the process
-      outcome();
-    };
-    stream.on('data', onData).once('end', onEnd).once('close', onGone).on('error', onGone);
-  });
+/**
+ * Reads a body that nobody has read yet, within limits of size and time. By a callback: this is on the way of each delivery.
+ * Refused with 413 when it is too large, 408 when it takes too long, 400 when the sender hangs up.
+ */
+export function readRawBody(stream: IncomingMessage, limits: BodyLimits, done: BodyRead): void {
+  if (stream.readableDidRead || stream.readableEnded) return done(undefined);
+  // a refusal is made when there is one: its stack costs as much as the rest of the reading
+  const tooLarge = (): Refusal => new Refusal(413, `The body has more than ${limits.maxBodyBytes} bytes`);
+  if (Number(stream.headers['content-length'] ?? 0) > limits.maxBodyBytes) return done(tooLarge());
+  if (stream.destroyed) return done(new Refusal(400, 'The sender hung up'));
+
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const onData = (chunk: Buffer): void => {
+    size += chunk.length;
+    if (size > limits.maxBodyBytes) settle(tooLarge());
+    else chunks.push(chunk);
+  };
+  const onEnd = (): void => settle(undefined, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+  const onGone = (): void => settle(new Refusal(400, 'The sender hung up before the body was complete'));
+  const onLate = (): void =>
+    settle(new Refusal(408, `The body was not complete after ${limits.bodyTimeoutMs} ms`));
+  const timer = setTimeout(onLate, limits.bodyTimeoutMs);
+  let over = false;
+  const settle: BodyRead = (refusal, bytes) => {
+    if (over) return;
+    over = true;
+    clearTimeout(timer);
+    stream.off('data', onData).off('end', onEnd).off('close', onGone);
+    // the rest flows into nothing; the error listener stays, for a stream without one ends the process
+    done(refusal, bytes);
+  };
+  stream.on('data', onData).once('end', onEnd).once('close', onGone).on('error', onGone);
 }

@@ -10,15 +10,20 @@ export class Slots {
     this.#free = count;
   }
 
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resume) => this.#waiting.push(resume));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free += 1;
+  /** Calls back when there is a place, now if there is one; whoever was called gives it back. */
+  take(work: () => void): void {
+    if (this.#free === 0) {
+      this.#waiting.push(work);
+      return;
     }
+    this.#free -= 1;
+    work();
+  }
+
+  giveBack(): void {
+    const next = this.#waiting.shift();
+    // given back while the answer is still being read: once that is done its connection is free for the next one
+    if (next) queueMicrotask(next);
+    else this.#free += 1;
   }
 }

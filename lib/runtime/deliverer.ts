@@ -28,17 +28,23 @@ export class Deliverer {
   ) {}
 
   /** @throws DeliveryError when there was no reply of the protocol */
-  async deliver(delivery: Delivery): Promise<DeliveryReply> {
+  deliver(delivery: Delivery): Promise<DeliveryReply> {
+    return this.transport.deliver(delivery).catch((error: unknown) => this.#again(delivery, error));
+  }
+
+  async #again(delivery: Delivery, first: unknown): Promise<DeliveryReply> {
+    let error = first;
     for (let tries = 0; ; tries++) {
+      if (!isMisdirected(error)) throw error;
+      if (tries === MISDIRECTED_TRIES) {
+        this.#tell(delivery, error as DeliveryError);
+        return this.own.deliver(delivery);
+      }
+      if (!(await this.pause(MISDIRECTED_PAUSE_MS * 2 ** tries))) throw error;
       try {
         return await this.transport.deliver(delivery);
-      } catch (error) {
-        if (!isMisdirected(error)) throw error;
-        if (tries === MISDIRECTED_TRIES) {
-          this.#tell(delivery, error as DeliveryError);
-          return this.own.deliver(delivery);
-        }
-        if (!(await this.pause(MISDIRECTED_PAUSE_MS * 2 ** tries))) throw error;
+      } catch (again) {
+        error = again;
       }
     }
   }

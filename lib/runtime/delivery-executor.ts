@@ -15,11 +15,12 @@ import { ActivationCache } from './activation-cache.js';
 import { RuntimeConfig } from './config.js';
 import type { DeliveryMode } from './delivery-mode.js';
 import { JournalWriter } from './journal-writer.js';
-import { Leases } from './leases.js';
+import { keyOf, Leases } from './leases.js';
 import { RunDeliveries } from './run-deliveries.js';
 import { Signals } from './signals.js';
 import { StepDeliveries } from './step-deliveries.js';
 import { StepRunner } from './step-runner.js';
+import { SameWaits } from './same-waits.js';
 import { within } from './within.js';
 
 /** At the end of a process that others still send deliveries to. */
@@ -29,7 +30,10 @@ const LINGER_MS = 2000;
 /** Executes deliveries: advances a run, or executes one step of it. The rows are the truth; the reply is advice. */
 @Injectable()
 export class DeliveryExecutor {
-  readonly #inFlight = new Map<string, Promise<DeliveryReply>>();
+  readonly #inFlight = new Set<string>();
+  /** called when nothing is in flight any more */
+  readonly #onIdle: (() => void)[] = [];
+  readonly #heartbeat: SameWaits;
   #draining = false;
   #closing = false;
   /** when a delivery came over the network for the last time */
@@ -48,7 +52,9 @@ export class DeliveryExecutor {
     private readonly clock: Clock,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
     @Optional() private readonly probe?: Probe,
-  ) {}
+  ) {
+    this.#heartbeat = new SameWaits(clock, config.heartbeatMs);
+  }
 
   /** A run that was inserted already leased: nothing needs to be read to start on it. */
   prepare(lease: Lease, loaded: Loaded): void {
@@ -60,30 +66,48 @@ export class DeliveryExecutor {
     this.runs.forget(lease);
   }
 
-  async execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {
+  /** Without `async`, and with one promise of its own: see `serve` of the HTTP endpoint. */
+  execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {
     if (mode.guarded) this.#askedAt = this.clock.elapsed();
-    if (this.#draining) throw new WorkflowError('WF_SHUTTING_DOWN', 'This process is shutting down');
-    const { workflow, version } = delivery;
+    if (this.#draining) {
+      return Promise.reject(new WorkflowError('WF_SHUTTING_DOWN', 'This process is shutting down'));
+    }
+    const { workflow, version, taskId, fence } = delivery;
     const definition = this.registry.get(workflow, version);
     if (!definition) {
-      throw new WorkflowError(
-        'WF_NOT_SERVED',
-        `Workflow ${versionName(workflow, version)} is not served here`,
-      );
+      const what = `Workflow ${versionName(workflow, version)} is not served here`;
+      return Promise.reject(new WorkflowError('WF_NOT_SERVED', what));
     }
-    const id = `${delivery.taskId}/${delivery.fence}`;
+    const lease = { taskId, fence };
+    const id = keyOf(lease);
     // the dispatcher never delivers a task twice at a time: this is a copy made on the way
-    if (this.#inFlight.has(id)) return { next: 'stale' };
-    const lease = { taskId: delivery.taskId, fence: delivery.fence };
-    let adopted = false;
-    const work = this.#work(delivery, definition, mode, () => adopted).finally(() => {
-      this.#inFlight.delete(id);
-      this.leases.executed(lease);
-      if (adopted) this.leases.forget(lease);
+    if (this.#inFlight.has(id)) return Promise.resolve({ next: 'stale' });
+    this.#inFlight.add(id);
+    return new Promise((resolve, reject) => {
+      let adopted = false;
+      const work = this.#work(delivery, definition, mode, () => adopted);
+      // a long step outlives its dispatcher
+      const callOff = mode.guarded
+        ? this.#heartbeat.begin(() => resolve(this.#orAdopt(work, lease, () => (adopted = true))))
+        : undefined;
+      const end = (): void => {
+        callOff?.();
+        this.#inFlight.delete(id);
+        this.leases.executed(lease);
+        if (adopted) this.leases.forget(lease);
+        if (this.#inFlight.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
+      };
+      work.then(
+        (reply) => {
+          end();
+          resolve(reply);
+        },
+        (error: unknown) => {
+          end();
+          reject(error as Error);
+        },
+      );
     });
-    this.#inFlight.set(id, work);
-    if (!mode.guarded) return work;
-    return this.#orAdopt(work, lease, () => (adopted = true));
   }
 
   /** This process is about to end: what comes is executed still, and whoever sends it should know others. */
@@ -98,12 +122,12 @@ export class DeliveryExecutor {
   /** Refuses what comes from now on, and waits for what is under way. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    await within(this.clock, graceMs, Promise.allSettled(this.#inFlight.values()));
+    await within(this.clock, graceMs, this.#idle());
     if (this.#inFlight.size > 0) {
       this.steps.abortAll(new Error('This process is shutting down'));
       // a database that is away must not keep the process from ending: what was not stored is repeated elsewhere
       this.writer.giveUp();
-      await Promise.allSettled(this.#inFlight.values());
+      await this.#idle();
     }
     this.cache.clear();
   }
@@ -122,30 +146,38 @@ export class DeliveryExecutor {
     }
   }
 
-  async #work(
+  /** Resolves when nothing is in flight. */
+  async #idle(): Promise<void> {
+    if (this.#inFlight.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #work(
     delivery: Delivery,
     definition: WorkflowDefinition,
     mode: DeliveryMode,
     adopted: () => boolean,
   ): Promise<DeliveryReply> {
-    const { probe } = this;
-    const detail = { runId: delivery.runId, ...(delivery.step !== undefined && { step: delivery.step }) };
-    if (probe) await probe.at('delivery-received', detail);
-    const reply = await (delivery.step === undefined
-      ? this.runs.advance(delivery, definition, mode, adopted)
-      : this.singleSteps.execute(delivery, delivery.step, definition));
-    if (probe) await probe.at('reply-sent', detail);
+    const work = (): Promise<DeliveryReply> =>
+      delivery.step === undefined
+        ? this.runs.advance(delivery, definition, mode, adopted)
+        : this.singleSteps.execute(delivery, delivery.step, definition);
+    return this.probe ? this.#probed(this.probe, delivery, work) : work();
+  }
+
+  async #probed(
+    probe: Probe,
+    { runId, step }: Delivery,
+    work: () => Promise<DeliveryReply>,
+  ): Promise<DeliveryReply> {
+    const detail = { runId, ...(step !== undefined && { step }) };
+    await probe.at('delivery-received', detail);
+    const reply = await work();
+    await probe.at('reply-sent', detail);
     return reply;
   }
 
-  /** A long step outlives its dispatcher: after one heartbeat this process takes the lease over and answers. */
-  async #orAdopt(
-    work: Promise<DeliveryReply>,
-    lease: { taskId: string; fence: number },
-    onAdopted: () => void,
-  ): Promise<DeliveryReply> {
-    const first = await within(this.clock, this.config.heartbeatMs, work);
-    if (first !== 'late') return first;
+  /** After one heartbeat this process takes the lease over and answers. */
+  async #orAdopt(work: Promise<DeliveryReply>, lease: Lease, onAdopted: () => void): Promise<DeliveryReply> {
     const taken = await this.leases.adopt(lease).catch(() => false);
     if (!taken) return work;
     onAdopted();

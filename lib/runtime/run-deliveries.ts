@@ -27,6 +27,8 @@ interface Standing {
   readonly loaded: Loaded;
 }
 
+type Waiting = Extract<ActivationEnd, { next: 'waiting' }>;
+
 /** Deliveries that advance a run: from the load under the lease to the reply. */
 @Injectable()
 export class RunDeliveries {
@@ -76,7 +78,7 @@ export class RunDeliveries {
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution, life);
-      const resumed = await this.#resume(definition, loaded, parked, lease);
+      const resumed = this.#goOn(loaded, parked) ?? (await this.#replay(definition, loaded, parked, lease));
       if (!resumed) return { next: 'stale' };
       activation = resumed;
       const reached = await activation.advance({
@@ -86,7 +88,10 @@ export class RunDeliveries {
         adopted,
       });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
-      const reply = await this.#reply(reached, activation, lease);
+      const reply =
+        reached.next === 'waiting'
+          ? await this.#wait(reached, activation, lease)
+          : this.#reply(reached, activation);
       if (reached.next === 'continue') this.#standing.set(activation, { lease, life, loaded });
       end = reached;
       return reply;
@@ -134,8 +139,15 @@ export class RunDeliveries {
     return { ...loaded, rows: [], inbox: [], turn: parked.turn, now: parked.time() };
   }
 
-  /** The parked code when it can go on; otherwise a new replay. Null: the lease is lost. */
-  async #resume(
+  /** The parked code when it can go on. */
+  #goOn(loaded: Loaded, parked: Activation | undefined): Activation | undefined {
+    if (!parked?.fits(loaded)) return undefined;
+    parked.refresh(loaded);
+    return parked;
+  }
+
+  /** Null: the lease is lost. */
+  async #replay(
     definition: WorkflowDefinition,
     loaded: Loaded,
     parked: Activation | undefined,
@@ -143,16 +155,12 @@ export class RunDeliveries {
   ): Promise<Activation | null> {
     const { runId } = loaded.header;
     if (!parked) return this.factory.make(definition, loaded);
-    if (parked.fits(loaded)) {
-      parked.refresh(loaded);
-      return parked;
-    }
     this.cache.drop(runId, parked);
     const whole = parked.position === 0 ? loaded : await this.writer.load({ ...lease, position: 0 });
     return whole && this.factory.make(definition, whole);
   }
 
-  async #reply(end: ActivationEnd, activation: Activation, lease: Lease): Promise<DeliveryReply> {
+  #reply(end: Exclude<ActivationEnd, Waiting>, activation: Activation): DeliveryReply {
     switch (end.next) {
       case 'continue':
         return { next: 'continue', seq: activation.turn };
@@ -164,17 +172,24 @@ export class RunDeliveries {
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };
-      case 'waiting': {
-        // the wait is committed: now look for events that were kept before it (notify does the two in the other order), and
-        // only then give the lease back
-        const { execution } = activation.header;
-        const kept = end.waits.length > 0 && (await this.store.collectKept(execution, end.waits, lease));
-        if (kept || end.dispatched > 0) this.signals.announceDue();
-        return end.dueAt === null
-          ? { next: 'waiting' }
-          : { next: 'waiting', dueInMs: Math.max(0, end.dueAt - activation.time()) };
-      }
     }
+  }
+
+  /**
+   * The wait is committed: now look for events that were kept before it (notify does the two in the other order), and only
+   * then give the lease back.
+   */
+  async #wait(
+    { waits, dispatched, dueAt }: Waiting,
+    activation: Activation,
+    lease: Lease,
+  ): Promise<DeliveryReply> {
+    const { execution } = activation.header;
+    const kept = waits.length > 0 && (await this.store.collectKept(execution, waits, lease));
+    if (kept || dispatched > 0) this.signals.announceDue();
+    return dueAt === null
+      ? { next: 'waiting' }
+      : { next: 'waiting', dueInMs: Math.max(0, dueAt - activation.time()) };
   }
 
   #announce(runId: string, how: Next): void {
