@@ -159,7 +159,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     for (const _ of ['first', 'with prepared statements']) {
       const { counts, begun, wrote } = await lone(counter);
       expect(counts).toEqual({
-        workflow_trigger: 1,
+        workflow_trigger_lean: 1,
         workflow_commit_steps: STEPS - 1,
         workflow_commit_lean: 1,
         workflow_notify: 1,
@@ -175,7 +175,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     for (const _ of ['first', 'with prepared statements']) {
       const { counts, begun, wrote } = await lone(counter);
       expect(counts).toEqual({
-        workflow_trigger: 1,
+        workflow_trigger_lean: 1,
         workflow_commit_turns: STEPS - 1,
         workflow_commit_lean: 1,
         workflow_notify: 1,
@@ -195,7 +195,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     await counter.settled();
     const { workflow_claim: claims = 0, workflow_notify: notifies = 0, ...counts } = counter.take();
     expect(counts).toEqual({
-      workflow_trigger: 1,
+      workflow_trigger_lean: 1,
       // the 10 step tasks; then the answers with the end
       workflow_commit: 2,
       // for the 10 step tasks together; then for the run
@@ -219,7 +219,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     await counter.settled();
     const { workflow_claim: claims = 0, workflow_notify: notifies = 0, ...counts } = counter.take();
     expect(counts).toEqual({
-      workflow_trigger: 1,
+      workflow_trigger_lean: 1,
       workflow_commit: 2,
       workflow_load: 2,
       workflow_answer: 1,

@@ -10,7 +10,8 @@ import type {
 } from '../ports/index.js';
 import { answerValues, commitValues, leanValues, resultsOf, type OwnedColumns } from './commit-values.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
-import { textArray, toHeader, type HeaderColumns } from './row-mapping.js';
+import { toHeader, type HeaderColumns } from './row-mapping.js';
+import { triggerLeanValues, triggerValues } from './trigger-values.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';
@@ -107,32 +108,10 @@ export abstract class JournalStore extends StatementStore {
     allOrNone: boolean,
     query: Send,
   ): Promise<(Triggered | null)[]> {
-    const values = [
-      this.now(),
-      rows.map((r) => r.triggerId),
-      rows.map((r) => r.runId),
-      rows.map((r) => r.workflow),
-      rows.map((r) => r.version),
-      rows.map((r) => r.payload),
-      rows.map((r) => textArray(r.labels)),
-      rows.map((r) => ('inMs' in r.due ? r.due.inMs : null)),
-      rows.map((r) => ('at' in r.due ? r.due.at : null)),
-      rows.map((r) => r.deadlineInMs),
-      rows.map((r) => r.owner),
-      allOrNone,
-      rows.map((r) => r.parent?.execution ?? null),
-      rows.map((r) => r.parent?.key ?? null),
-      rows.map((r) => r.parent?.depth ?? null),
-      rows.map((r) => r.parent?.cascades ?? null),
-      rows.map((r) => r.priority ?? 0),
-      rows.map((r) => r.flow?.key ?? null),
-      rows.map((r) => r.flow?.parallelism ?? null),
-      rows.map((r) => r.flow?.rate ?? null),
-      rows.map((r) => r.flow?.periodMs ?? null),
-      rows.map((r) => r.singleton?.key ?? null),
-      rows.map((r) => (r.singleton ? r.singleton.policy === 'skip' : null)),
-    ];
-    const inserted = await query<InsertedColumns>(sql.trigger, values);
+    const isLean = !allOrNone && rows.every((r) => !r.parent && !r.flow && !r.singleton);
+    const inserted = isLean
+      ? await query<InsertedColumns>(sql.triggerLean, triggerLeanValues(this.now(), rows))
+      : await query<InsertedColumns>(sql.trigger, triggerValues(this.now(), rows, allOrNone));
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
     const missing = rows.filter((row) => !byTrigger.has(row.triggerId));
     const skipped = missing.flatMap(({ singleton }) => (singleton?.policy === 'skip' ? [singleton.key] : []));

@@ -120,7 +120,7 @@ describe.each(DATABASES)('trigger on $name', ({ create }) => {
 
   it('sends one statement when the id is new, and none of another run waits for it', async () => {
     const names = await statementsOf(test, () => test.client.trigger(Sleeps, 1, { delay: '1h' }));
-    expect(names.filter((name) => name === 'workflow_trigger')).toHaveLength(1);
+    expect(names.filter((name) => name === 'workflow_trigger_lean')).toHaveLength(1);
     expect(names).not.toContain('workflow_existing_runs');
   });
 

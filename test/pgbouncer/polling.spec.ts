@@ -63,7 +63,7 @@ behindEach('a process that nobody tells', (pooler) => {
     const run = await asker.client.trigger(Echo, 7);
     // the NOTIFY is sent, and reaches nobody
     await asker.pass(100);
-    expect(asker.counter.take()).toMatchObject({ workflow_trigger: 1, workflow_notify: 1 });
+    expect(asker.counter.take()).toMatchObject({ workflow_trigger_lean: 1, workflow_notify: 1 });
     await worker.settled();
     expect(await asker.client.get(run.runId)).toMatchObject({ status: 'pending' });
     worker.counter.take();

@@ -287,8 +287,8 @@ describe('an owner that stands still and is presumed dead', () => {
   it.each([
     ['the journal, for a step task', 'parallel', 'http', 'workflow_load', 0],
     ['the journal, for a step task', 'parallel', 'in-process', 'workflow_load', 0],
-    ['that its run is inserted', 'two', 'in-process', 'workflow_trigger', 0],
-    ['that its run is inserted', 'two', 'http', 'workflow_trigger', 0],
+    ['that its run is inserted', 'two', 'in-process', 'workflow_trigger_lean', 0],
+    ['that its run is inserted', 'two', 'http', 'workflow_trigger_lean', 0],
     ['that a step is journaled', 'two', 'in-process', 'workflow_commit_steps', 0],
     ['that a step is journaled', 'two', 'http', 'workflow_commit_lean', 0],
   ] as const)(

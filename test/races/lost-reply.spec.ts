@@ -129,7 +129,7 @@ const answered = (name: string, values: readonly unknown[]): boolean =>
 
 /** Each statement of a run whose reply may be lost. */
 const REPLIES = {
-  'a trigger that leases the run': named('workflow_trigger'),
+  'a trigger that leases the run': named('workflow_trigger_lean'),
   'a claim': (name: string) => name === 'workflow_claim',
   'a load': named('workflow_load'),
   'a flush that goes on': commitTo('continue'),
@@ -228,7 +228,7 @@ describe.each(DATABASES)(
       );
 
       it('of a trigger that leaves the run to a claim: created all the same, and one run', async () => {
-        const lost = app.loseReplies(named('workflow_trigger'));
+        const lost = app.loseReplies(named('workflow_trigger_lean'));
         const run = await client.trigger(Everything, {}, { runId, delay: '20ms' });
         lost.stop();
         expect([lost.count, run.created]).toEqual([1, true]);

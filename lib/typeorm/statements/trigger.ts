@@ -66,6 +66,39 @@ select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence,
 from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
+/**
+ * The hot half of `trigger`: runs of many callers without a parent, a flow-control key or a singleton key. Half of the other's work on
+ * the server.
+ */
+export const triggerLean: Statement = {
+  name: 'workflow_trigger_lean',
+  text: (t) => `
+with ${IMPATIENT_CLOCK('$1')},
+input as (
+  select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                       $8::float8[], $9::float8[], $10::float8[], $11::uuid[], $12::smallint[])
+    as i(trigger_id, run_id, workflow, version, payload, labels, in_ms, at_ms, deadline_ms, owner, priority)
+),
+runs as (
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, depth, cascades, priority)
+  select i.run_id, i.workflow, i.version, i.payload, i.labels::text[], i.trigger_id, c.now, c.now + i.deadline_ms * interval '1 ms',
+         0, true, i.priority
+  from input i, clock c
+  order by i.run_id
+  on conflict do nothing
+  returning id, trigger_id, deadline_at
+),
+tasks as (
+  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority)
+  select r.id, ${QUEUE('i.workflow', 'i.version')}, 'advance', coalesce(${toTime('i.at_ms')}, c.now + i.in_ms * interval '1 ms'),
+         i.owner, case when i.owner is null then 0 else 1 end, i.priority
+  from runs r join input i using (trigger_id), clock c
+  returning id, execution, lease_owner, fence
+)
+select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at, ${toMs('c.now')} as now
+from runs r join tasks k on k.execution = r.id, clock c`,
+};
+
 /** The current runs with these ids, who holds them, and the holders of these singleton keys: what `trigger` did not insert. */
 export const existingRuns: Statement = {
   name: 'workflow_existing_runs',
