@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { WorkflowError } from '../errors/index.js';
 import type { Delivery, DeliveryReply } from '../ports/index.js';
 
@@ -48,7 +49,6 @@ interface Field<T> {
   readonly is: string;
   readonly optional?: true;
 }
-const STRICT = new TextDecoder('utf-8', { fatal: true });
 /** One entry per field of T: a field added to the interface and not here does not compile. */
 type FieldsOf<T> = { readonly [K in keyof T]-?: Field<Exclude<T[K], undefined>> };
 const DELIVERY_FIELDS: FieldsOf<Delivery> = {
@@ -125,7 +125,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 function parseStrictly<T>(bytes: Buffer, fields: FieldsOf<T>, what: string): T {
   let value: unknown;
   try {
-    value = JSON.parse(STRICT.decode(bytes));
+    if (!isUtf8(bytes)) throw new TypeError('The bytes are not UTF-8');
+    value = JSON.parse(bytes.toString());
   } catch (cause) {
     throw new WorkflowError('WF_BAD_DELIVERY', `The body of the ${what} is not JSON in UTF-8`, { cause });
   }

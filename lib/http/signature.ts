@@ -74,11 +74,12 @@ export class MessageVerifier {
   verify(token: string | undefined, body: Uint8Array): MessageKind {
     if (token === undefined || token === '') throw unsigned('it carries no signature');
     const now = this.#now();
-    const { iss, aud, jti, body: signed, ...times } = this.#claimsOf(token);
+    const claims = this.#claimsOf(token);
+    const { iss, aud, jti, body: signed } = claims;
     if (iss !== ISSUER) throw wrong('iss');
     const kind = KINDS.find((known) => known === aud);
     if (kind === undefined) throw wrong('aud');
-    assertInTime(times, Math.floor(now / 1000));
+    assertInTime(claims, Math.floor(now / 1000));
     if (typeof signed !== 'string' || !equalInConstantTime(signed, hashOf(body))) {
       throw unsigned(
         'its body is not the one that was signed; something between sender and receiver changes it',

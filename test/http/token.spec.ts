@@ -204,6 +204,11 @@ describe('any token', () => {
     expect(verdict(tokenOf(b64(head), b64(claims)))).toBe('no token');
   });
 
+  it('whose claim of the body is a text of the right length in characters, and not in bytes, is refused', async () => {
+    const token = tokenOf(b64({ alg: 'HS256' }), b64({ ...claims, body: 'é'.repeat(hash.length) }));
+    expect([verdict(token), await judged(token)]).toEqual(['body', 'body']);
+  });
+
   it('with bytes that are no text in UTF-8, or no JSON, is refused', async () => {
     for (const bytes of [Buffer.from([0x7b, 0xff, 0x7d]), Buffer.from('{"iss":'), Buffer.from('\ufeff{}')]) {
       const part = bytes.toString('base64url');
