@@ -185,6 +185,8 @@ export interface Claimed {
   readonly flowDueAt: number | null;
   /** priorities in use among these workflows; null when this claim did not look (it had a floor) */
   readonly priorities: readonly number[] | null;
+  /** what was read of the claimed tasks, by task id: each as a load under its lease would give it */
+  readonly loads?: ReadonlyMap<string, Loaded>;
 }
 
 /** What a claim in the lines of flow-control keys has brought. */
@@ -294,7 +296,8 @@ export abstract class RunStore {
 
   /**
    * Leases up to `limit` due tasks of these workflows to the worker, and up to `calls` of their external calls. `floor`: skip what
-   * was due before (see the statement). Of these priorities, the smaller first @default 0 alone. Never what has a flow-control key.
+   * was due before (see the statement). `readRows`: what is advanced is read as well, where its journal has no more rows @default 0:
+   * nothing is read. Of these priorities, the smaller first @default 0 alone. Never what has a flow-control key.
    */
   abstract claim(
     worker: string,
@@ -303,6 +306,7 @@ export abstract class RunStore {
     floor: number | null,
     calls?: number,
     priorities?: readonly number[],
+    readRows?: number,
   ): Promise<Claimed>;
   /**
    * Leases tasks that wait in the lines of flow-control keys and may start: never more of a key than its limits allow, whoever

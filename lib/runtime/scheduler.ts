@@ -6,6 +6,7 @@ import {
   RunStore,
   type DeliveryReply,
   type Lease,
+  type Loaded,
   type Task,
   type Transport,
 } from '../ports/index.js';
@@ -22,6 +23,8 @@ import { Signals } from './signals.js';
 /** Every so often a claim looks without a floor: a task whose transaction committed late lies below it. */
 const FLOORLESS_EVERY_MS = 1000;
 const FLOOR_SLACK_MS = 5000;
+/** Longer journals are read by themselves, beyond what is parked here. */
+const READ_ROWS = 32;
 /** When the lines of flow control are ready and give nothing: others are at them, or serve what waits there. */
 const FIRST_FLOW_PAUSE_MS = 25;
 const FIRST_BACKOFF_MS = 250;
@@ -191,11 +194,15 @@ export class WorkflowScheduler {
     }
   }
 
-  async #take(tasks: readonly Task[]): Promise<number> {
+  async #take(tasks: readonly Task[], loads?: ReadonlyMap<string, Loaded>): Promise<number> {
     const called = tasks.filter(({ kind }) => kind === 'call').length;
     this.capacity.take(tasks.length - called);
     this.#calling += called;
-    for (const task of tasks) this.leases.hold(task, task.execution);
+    for (const task of tasks) {
+      this.leases.hold(task, task.execution);
+      const loaded = loads?.get(task.taskId);
+      if (loaded) this.executor.prepare(task, loaded);
+    }
     if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
     for (const task of tasks) this.#launch(task);
     return called;
@@ -213,17 +220,20 @@ export class WorkflowScheduler {
     const elapsed = this.clock.elapsed();
     const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
     if (floorless) this.#floorlessAt = elapsed;
-    const { tasks, now, nextDueAt, flowDueAt, priorities } = await this.store.claim(
+    const { life } = this.leases;
+    const { tasks, now, nextDueAt, flowDueAt, priorities, loads } = await this.store.claim(
       this.leases.worker,
       this.registry.queues(),
       limit,
       floorless ? null : this.#floor,
       calls,
       this.capacity.priorities,
+      READ_ROWS,
     );
     this.#floor = now - FLOOR_SLACK_MS;
     for (const priority of priorities ?? []) this.capacity.uses(priority);
-    const called = await this.#take(tasks);
+    // presumed dead meanwhile, this process does not know what became of what it read
+    const called = await this.#take(tasks, life === this.leases.life ? loads : undefined);
     // with no place at all nothing was looked for: whoever woke us then would not do it again
     this.#left = tasks.length - called === limit;
     // a full claim may have left some; the next one goes out when a place is free

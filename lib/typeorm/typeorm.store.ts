@@ -24,6 +24,7 @@ import {
   type StepColumns,
   type TaskColumns,
 } from './row-mapping.js';
+import { readClaims, type ReadColumns } from './read-loads.js';
 import * as sql from './statements/index.js';
 
 /** The store on PostgreSQL (and PGlite): each method is one statement over arrays. What each promises stands beside its SQL. */
@@ -35,6 +36,7 @@ export class TypeOrmRunStore extends FlowStore {
     floor: number | null,
     calls = 0,
     priorities: readonly number[] = [0],
+    readRows = 0,
   ): Promise<Claimed> {
     const { queues, places } = queuesOf(workflows, limit, calls);
     const rows = await this.query<ClaimColumns>(sql.claim, [
@@ -46,9 +48,17 @@ export class TypeOrmRunStore extends FlowStore {
       limit,
       calls,
       priorities,
+      readRows,
     ]);
     const { now, next_due_at: nextDueAt, flow_due_at: flowDueAt, priorities: used } = rows[0]!;
-    return { tasks: toTasks(rows), now, nextDueAt, flowDueAt, priorities: used };
+    return {
+      tasks: toTasks(rows),
+      now,
+      nextDueAt,
+      flowDueAt,
+      priorities: used,
+      ...(readRows > 0 && { loads: readClaims(rows) }),
+    };
   }
 
   async release(leases: readonly Lease[], delayMs: number, stuck: string | null = null): Promise<void> {
@@ -291,7 +301,7 @@ const TAKEN_AT_ONCE = 500;
 /** Most children that one statement reports. */
 const REPORTS = 500;
 
-interface ClaimColumns extends TaskColumns {
+interface ClaimColumns extends TaskColumns, ReadColumns {
   now: number;
   next_due_at: number | null;
   flow_due_at: number | null;

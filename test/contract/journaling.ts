@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import type { Bench } from './support.js';
 
@@ -16,6 +17,45 @@ export function journaling(bench: () => Bench): void {
     const beyond = await b.load(task, 1);
     expect(beyond.rows.map(({ key }) => key).toSorted()).toEqual(['b', 'nap']);
     expect(beyond.rows.find(({ key }) => key === 'nap')).toMatchObject({ wakeAt: b.now + 500 });
+  });
+
+  it('reads with a claim what a load would give, where the journal is no longer than asked for', async () => {
+    const b = bench();
+    const first = await b.claimed('r', { payload: '{"a":"\\"ü"}', labels: ['x'], deadlineInMs: 90_000 });
+    await b.commit(first, {
+      rows: [
+        b.fact('a', 1, '"\\u2028 \\"quoted\\""'),
+        b.journalRow('nap', { kind: 'sleep', wakeAt: b.now + 500.25 }),
+        b.journalRow('go', { kind: 'wait', event: 'go' }),
+        b.journalRow('side', { dispatched: true, digest: 'd', request: '{"url":"u"}' }),
+      ],
+      tasks: [{ key: 'side', kind: 'step', dueAt: b.now + 60_000 }],
+      next: { to: 'suspend', dueAt: b.now + 500 },
+    });
+    const [older, newer] = [randomUUID(), randomUUID()].toSorted();
+    for (const [eventId, data] of [
+      [older!, '"one"'],
+      [newer!, '2'],
+    ] as const)
+      await b.store.notify({ eventId, event: 'go', data, runId: first.runId, keepForMs: null });
+    const claim = (rows?: number) => b.store.claim(b.worker, [b.workflow], 10, null, 0, [0], rows);
+    const { tasks, loads } = await claim(4);
+    // a store may leave it to the load
+    if (loads) {
+      expect([...loads.keys()]).toEqual([tasks[0]!.taskId]);
+      const read = loads.get(tasks[0]!.taskId)!;
+      expect(read.inbox.map(({ data }) => data)).toEqual(['"one"', '2']);
+      const loaded = await b.load(tasks[0]!);
+      const byKey = (rows: typeof read.rows) => rows.toSorted((x, y) => (x.key < y.key ? -1 : 1));
+      expect({ ...read, rows: byKey(read.rows) }).toEqual({ ...loaded, rows: byKey(loaded.rows) });
+    }
+    for (const rows of [3, 0, undefined]) {
+      const [task] = tasks;
+      await b.store.release([{ ...task!, fence: (await b.beat(task!.taskId))! }], 0);
+      const again = await claim(rows);
+      expect(again.tasks).toHaveLength(1);
+      expect(again.loads?.size ?? 0).toBe(0);
+    }
   });
 
   it('gives a step task the journal, and of what is pending its own row alone', async () => {

@@ -207,6 +207,12 @@ export class Bench {
     return (await this.store.answer([this.answerOf(task, more)]))[0]!;
   }
 
+  /** The fence under which this task is leased to the worker now. */
+  async beat(taskId: string): Promise<number | undefined> {
+    const { leases } = await this.store.beat(this.worker, []);
+    return leases.find((lease) => lease.taskId === taskId)?.fence;
+  }
+
   async load(lease: Lease, position = 0) {
     const [loaded] = await this.store.load([{ taskId: lease.taskId, fence: lease.fence, position }]);
     return loaded!;

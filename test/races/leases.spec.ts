@@ -134,7 +134,10 @@ function holdReplies(
   const send: Database['query'] = of.query.bind(of);
   of.query = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
     const rows = await send<R>(name, text, values);
-    if (name === wanted && ++replies.count > 0) await released;
+    // a claim that brings nothing is none
+    const brings =
+      name !== 'workflow_claim' || rows.some((row) => (row as { task_id: unknown }).task_id !== null);
+    if (name === wanted && brings && ++replies.count > 0) await released;
     return rows;
   };
   return replies;
@@ -289,6 +292,8 @@ describe('an owner that stands still and is presumed dead', () => {
     ['the journal, for a step task', 'parallel', 'in-process', 'workflow_load', 0],
     ['that its run is inserted', 'two', 'in-process', 'workflow_trigger_lean', 0],
     ['that its run is inserted', 'two', 'http', 'workflow_trigger_lean', 0],
+    ['that its run is due', 'two', 'in-process', 'workflow_claim', 0],
+    ['that its run is due', 'two', 'http', 'workflow_claim', 0],
     ['that a step is journaled', 'two', 'in-process', 'workflow_commit_steps', 0],
     ['that a step is journaled', 'two', 'http', 'workflow_commit_lean', 0],
   ] as const)(
@@ -300,7 +305,8 @@ describe('an owner that stands still and is presumed dead', () => {
         const seen = (wanted: string): number => gates.seen.filter(({ point }) => point === wanted).length;
         const replies = holdReplies(a, statement, but);
         const runId = randomUUID();
-        const triggered = a.get(WorkflowClient).trigger(Tier, { kind }, { runId });
+        const delay = statement === 'workflow_claim' ? '1ms' : '0s';
+        const triggered = a.get(WorkflowClient).trigger(Tier, { kind }, { runId, delay });
         await until(() => replies.count > 0);
         const before = a.get(Place).executions.of(runId);
         const revive = a.stopHeart();

@@ -1,6 +1,7 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
-import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
+import { MESSAGE_HEAD, RUN_HEAD } from './load.js';
+import { CLOCK, PARKED, STEP_COLUMNS, toMs, toTime, type Statement } from './statement.js';
 
 /** A claimed task with its run. */
 export const CLAIMED_COLUMNS = `
@@ -11,6 +12,7 @@ export const CLAIMED_COLUMNS = `
  * earliest on; the floor skips the dead index entries of what was claimed before (without it a claim slows down linearly
  * behind them while an old snapshot keeps them alive). Calls have queues and places ($7) of their own. `array(…)` keeps the planner from running the locking part twice.
  * Smaller priorities first: each of those in use ($8) is looked at by itself; a claim without a floor also says which are.
+ * What is claimed is read at once, where it is short ($9).
  * Tasks with a flow-control key are none of these; `flow_due_at` tells when there is something in their lines (see flow.ts).
  */
 export const claim: Statement = {
@@ -74,12 +76,27 @@ flow as (
   ) d
 )
 select ${toMs('c.now')} as now, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
-       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}
+       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}, l.head, l.payload, l.steps, l.inbox
 from clock c
 cross join upcoming u
 cross join flow f
-left join (claimed k join ${t.run} r on r.id = k.execution) on true`,
+left join (claimed k join ${t.run} r on r.id = k.execution) on true
+left join lateral (${READ(t)}) l on true`,
 };
+
+/**
+ * What a load would read of a run that is advanced, where its journal is no longer than $9 rows: one statement fewer for each that
+ * wakes. From the snapshot, as is the journal: \`wanted\` of the locked row could count a message that is not in this inbox. Where the
+ * row was leased and given back between snapshot and lock, the journal is older than that: then it is left to a load.
+ */
+const READ = (t: Tables): string => `
+  select ${RUN_HEAD(t, 's', '0')}::text as head, r.payload,
+         (select json_agg(j)::text from (select ${STEP_COLUMNS} from ${t.step} s where s.execution = k.execution) j) as steps,
+         (select json_agg(json_build_object('head', ${MESSAGE_HEAD}, 'data', m.data))::text
+          from ${t.message} m where m.execution = k.execution and m.kind <> 'taken') as inbox
+  from ${t.task} s
+  where $9::int > 0 and k.kind = 'advance' and s.id = k.id and s.fence = k.fence - 1 and r.status = 'active'
+    and (select count(*) from (select from ${t.step} s where s.execution = k.execution limit $9::int + 1) n) <= $9::int`;
 
 /** Which priorities wait in these queues, one index probe each. */
 const PRIORITIES = (t: Tables): string => `array(

@@ -1,3 +1,4 @@
+import type { Tables } from '../tables.js';
 import { CLOCK, STEP_COLUMNS, toMs, type Statement } from './statement.js';
 
 /** The columns of a union are named by its first part. */
@@ -5,6 +6,22 @@ const NO_STEP = `null::text as key, null::text as name, null::text as kind, null
   null::text as value, null::text as failure, null::int as attempts, null::float8 as asked_at, null::float8 as finished_at,
   null::float8 as wake_at, null::text as event, null::uuid as event_id, null::boolean as dispatched, null::text as digest,
   null::text as request`;
+
+/** What a load gives of a run `r` beside its payload, at the time `c.now`; `l` is its task. */
+export const RUN_HEAD = (
+  t: Tables,
+  l: string,
+  turn: string,
+): string => `json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
+         'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
+         'depth', r.depth, 'child', r.parent_id is not null, 'rollbacks', r.rollbacks,
+         'cancelling', r.cancelling_at is not null, 'singleton', r.singleton_key,
+         'keyed', r.flow_key is not null,
+         'paced', r.flow_key is not null and exists (select from ${t.flow} f where f.key = r.flow_key and f.rate is not null),
+         'step', nullif(${l}.step_key, ''), 'wanted', ${l}.wanted, 'turn', ${turn}, 'gather', ${l}.gather, 'lost', ${l}.lost, 'now', ${toMs('c.now')})`;
+
+/** The same of a message `m` beside its data. */
+export const MESSAGE_HEAD = `json_build_object('id', m.id, 'kind', m.kind, 'key', m.key, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})`;
 
 /**
  * Everything of many runs beyond a known position, in one snapshot: header, journal, inbox. `wanted` is read together with
@@ -24,13 +41,7 @@ leased as materialized (
   join ${t.run} r on r.id = k.execution and r.status = 'active'
 )
 select 'run' as tag, l.request as item,
-       json_build_object('execution', r.id::text, 'runId', r.run_id, 'workflow', r.workflow, 'version', r.version,
-         'labels', r.labels, 'attempt', r.attempt, 'createdAt', ${toMs('r.created_at')}, 'deadlineAt', ${toMs('r.deadline_at')},
-         'depth', r.depth, 'child', r.parent_id is not null, 'rollbacks', r.rollbacks,
-         'cancelling', r.cancelling_at is not null, 'singleton', r.singleton_key,
-         'keyed', r.flow_key is not null,
-         'paced', r.flow_key is not null and exists (select from ${t.flow} f where f.key = r.flow_key and f.rate is not null),
-         'step', nullif(l.step_key, ''), 'wanted', l.wanted, 'turn', l.turn, 'gather', l.gather, 'lost', l.lost, 'now', ${toMs('c.now')})::text as head,
+       ${RUN_HEAD(t, 'l', 'l.turn')}::text as head,
        r.payload as data, ${NO_STEP}
 from leased l join ${t.run} r on r.id = l.execution, clock c
 union all
@@ -39,7 +50,7 @@ from leased l join ${t.step} s on s.execution = l.execution
 where case when s.state = 'journaled' then s.position > l.position or (l.kind = 'call' and s.key = '@failure') else l.kind = 'advance' or s.key = l.step_key end
 union all
 select 'message', l.request,
-       json_build_object('id', m.id, 'kind', m.kind, 'key', m.key, 'event', m.event, 'eventId', m.event_id, 'createdAt', ${toMs('m.created_at')})::text,
+       ${MESSAGE_HEAD}::text,
        m.data, ${NO_STEP}
 from leased l join ${t.message} m on m.execution = l.execution
 where l.kind = 'advance' and m.kind <> 'taken'`,
