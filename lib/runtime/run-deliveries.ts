@@ -126,9 +126,9 @@ export class RunDeliveries {
     this.#fresh.delete(keyOf(lease));
     const standing = parked && this.#standing.get(parked);
     if (parked) this.#standing.delete(parked);
-    if (!mode.guarded) return fresh;
-    if (!mode.fromHere || !this.leases.has(lease)) return undefined;
-    const known = parked ? standing && this.#goingOn(parked, standing, lease) : fresh;
+    if (mode.guarded && (!mode.fromHere || !this.leases.has(lease))) return undefined;
+    const known = fresh ?? (mode.guarded && standing ? this.#goingOn(parked!, standing, lease) : undefined);
+    // by whichever way: the ones before it may have gone to other processes, and this one has seen nothing of that
     return known && known.turn === delivery.seq && isFor(known, delivery) ? known : undefined;
   }
 

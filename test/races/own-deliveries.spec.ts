@@ -6,6 +6,7 @@ import { Workflow, WorkflowClient, WorkflowContext } from 'nestjs-workflow';
 import { CONTENT_TYPE, createSigningKeys, MessageSigner, SIGNATURE_HEADER } from '../../lib/http/index.js';
 import { encodeDelivery } from '../../lib/http/protocol.js';
 import { RunStore, type Delivery } from '../../lib/ports/index.js';
+import { LocalDeliveries } from '../../lib/runtime/delivery-handlers.js';
 import { createPostgres, type TestDatabase } from '../support/databases.js';
 import { boot, Executions, Gates, until, type BootOptions, type Gate, type Instance } from './support.js';
 
@@ -195,7 +196,37 @@ describe('a copy of a delivery that a process has sent to itself', () => {
     expect([executed(a), executed(b)]).toEqual([['s1', 's2'], ['s3']]);
   });
 
-  /** What stands between: it sends each request to all of `to`, one after the other, and gives the last answer. */
+  it.each([
+    'nobody behind the URL serves it any more',
+    'the server has closed, and steps run in-process',
+  ] as const)(
+    'is brought to its own code in the end (%s): it begins where the others have ended',
+    async (why) => {
+      const gates = new Gates();
+      const b = await start({ worker: false, http: { signingKey: KEY } });
+      const proxy = await twice();
+      proxy.to = [await b.url];
+      const a = await start({ probe: gates, http: { signingKey: KEY, url: proxy.url } });
+      let sent = 0;
+      const second = gates.hold('delivery-sent', () => ++sent === 2);
+      open.push(second.open);
+      const run = await a.get(WorkflowClient).trigger(Row, 'first', { runId: 'r' });
+      await second.reached;
+      expect(executed(b)).toEqual(['s1']);
+      // what was known here of the run when it was triggered is old
+      if (why.startsWith('nobody')) proxy.to = [];
+      else {
+        const [task] = await a.rows<{ id: string; fence: number }>('select id, fence from workflow_task');
+        const copy = { workflow: 'row', version: null, runId: 'r', taskId: task!.id, fence: task!.fence };
+        expect(await a.get(LocalDeliveries).handle({ ...copy, seq: 1 })).toEqual({ next: 'finished' });
+      }
+      second.open();
+      expect(await run.result({ timeout: '15s' })).toEqual(results('first'));
+      expect([executed(b), executed(a)]).toEqual([['s1'], ['s2', 's3', 's4', 's5']]);
+    },
+  );
+
+  /** What stands between: it sends each request to all of `to`, one after the other, and gives the last answer; with none of them it answers 421. */
   async function twice(): Promise<{ url: string; to: string[]; statuses: number[] }> {
     const between = { url: '', to: [] as string[], statuses: [] as number[] };
     const relay = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
@@ -204,6 +235,10 @@ describe('a copy of a delivery that a process has sent to itself', () => {
       const headers = Object.fromEntries(
         ['content-type', SIGNATURE_HEADER].map((name) => [name, incoming.headers[name] as string]),
       );
+      if (between.to.length === 0) {
+        const said = { code: 'WF_NOT_SERVED', message: 'not here' };
+        outgoing.writeHead(421, { 'workflow-protocol': '1' }).end(JSON.stringify(said));
+      }
       for (const [i, to] of between.to.entries()) {
         const body = Buffer.concat(chunks);
         const response = await request(`${to}${incoming.url}`, { method: 'POST', headers, body });
