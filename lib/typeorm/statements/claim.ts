@@ -88,15 +88,26 @@ left join lateral (${READ(t)}) l on true`,
  * What a load would read of a run that is advanced, where its journal is no longer than $9 rows: one statement fewer for each that
  * wakes. From the snapshot, as is the journal: \`wanted\` of the locked row could count a message that is not in this inbox. Where the
  * row was leased and given back between snapshot and lock, the journal is older than that: then it is left to a load.
+ * `offset 0` and `case` keep the planner from reading first and asking afterwards: without them the whole journal was aggregated for
+ * each claimed step (265 ms for 300 of them, 6 with).
  */
 const READ = (t: Tables): string => `
-  select ${RUN_HEAD(t, 's', '0')}::text as head, r.payload,
-         (select json_agg(j)::text from (select ${STEP_COLUMNS} from ${t.step} s where s.execution = k.execution) j) as steps,
-         (select json_agg(json_build_object('head', ${MESSAGE_HEAD}, 'data', m.data))::text
-          from ${t.message} m where m.execution = k.execution and m.kind <> 'taken') as inbox
-  from ${t.task} s
-  where $9::int > 0 and k.kind = 'advance' and s.id = k.id and s.fence = k.fence - 1 and r.status = 'active'
-    and (select count(*) from (select from ${t.step} s where s.execution = k.execution limit $9::int + 1) n) <= $9::int`;
+  select case when s.is_read then ${RUN_HEAD(t, 's', '0')}::text end as head, case when s.is_read then r.payload end as payload,
+         case when s.is_read then
+           (select json_agg(j)::text from (select ${STEP_COLUMNS} from ${t.step} s where s.execution = k.execution) j)
+         end as steps,
+         case when s.is_read then
+           (select json_agg(json_build_object('head', ${MESSAGE_HEAD}, 'data', m.data))::text
+            from ${t.message} m where m.execution = k.execution and m.kind <> 'taken')
+         end as inbox
+  from (
+    select s.step_key, s.wanted, s.gather, s.lost,
+           s.fence = k.fence - 1 and r.status = 'active'
+             and (select count(*) from (select from ${t.step} s where s.execution = k.execution limit $9::int + 1) n) <= $9::int as is_read
+    from ${t.task} s
+    where $9::int > 0 and k.kind = 'advance' and s.id = k.id
+    offset 0
+  ) s`;
 
 /** Which priorities wait in these queues, one index probe each. */
 const PRIORITIES = (t: Tables): string => `array(

@@ -19,6 +19,9 @@ const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
  * have: so no copy is made, and a loop does not get the same event in each round.
  * `listen` is `suspend` with the lease kept, until `collectKept` has looked for kept events.
  *
+ * `is true` makes the look into `rows` a hashed one. As a join it is a nested loop, for no plan can know how many rows there are: with
+ * 60 runs of 100 parallel steps in one flush that took 8 seconds.
+ *
  * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
  * used-up messages. A call waits in a queue of its own (see `callQueue`). Tasks inherit the priority of their run, and (but for
  * calls) its flow-control key unless they have one of their own. $38: compensations, for the header.
@@ -70,7 +73,7 @@ added as (
   from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[], $34::text[], $35::int[], $36::int[], $37::int[]) with ordinality
     as n(task_id, key, due_ms, kind, flow_key, parallelism, rate, period_ms, n)
   join owned o using (task_id)
-  join rows r on r.execution = o.execution and r.key = n.key
+  where ((o.execution, n.key) in (select r.execution, r.key from rows r)) is true
 ),
 tasks as (
   insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at, flow_key)
