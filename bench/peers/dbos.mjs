@@ -87,6 +87,20 @@ export default {
       },
       { name: 'waiter' },
     );
+    wfs.child = DBOS.registerWorkflow(async () => DBOS.runStep(async () => ({ i: 0 }), { name: 's' }), {
+      name: 'child',
+    });
+    wfs.parent = DBOS.registerWorkflow(
+      async (p) => {
+        const t = ctx.now();
+        const h = await DBOS.startWorkflow(wfs.child)();
+        await h.getResult();
+        ctx.late((ctx.now() - t) / 1e6);
+        ctx.done(p.id);
+        return 1;
+      },
+      { name: 'parent' },
+    );
     await DBOS.launch();
     if (m.queue)
       await DBOS.registerQueue('q', {

@@ -54,7 +54,7 @@ export default {
   modes: {
     default: { works: ['w1'], node: 22, env: { RESTATE_LOGGING: 'WARN' }, w1n: 2000 }, // dev defaults: 24 partitions, fsync on
     tuned: {
-      works: ['w1', 'w1lat', 'w2', 'w2k', 'w3', 'w4', 'w4p', 'w4i', 'w5', 'w6', 'w7', 'trig'],
+      works: ['w1', 'w1lat', 'w2', 'w2k', 'w3', 'w4', 'w4p', 'w4i', 'w5', 'w6', 'w7', 'trig', 'child'],
       node: 22,
       env: { RESTATE_LOGGING: 'WARN', NODE_ENV: 'production' },
       w1n: 2000,
@@ -111,6 +111,7 @@ export default {
     await Promise.race([gone, sleep(5000).then(() => srv.p.kill('SIGKILL'))]);
     await Promise.race([gone, sleep(2000)]);
     srv.unhook();
+    fs.rmSync(srv.dir, { recursive: true, force: true });
   },
   async afterWorker() {
     for (let i = 0; ; i++)
@@ -149,6 +150,14 @@ export default {
           );
           ctx.done(p.id);
           return p.n;
+        },
+        child: async (c) => c.run('s', async () => ({ i: 0 })),
+        parent: async (c, p) => {
+          const t = ctx.now();
+          await c.serviceClient({ name: 'bench' }).child({});
+          ctx.late((ctx.now() - t) / 1e6);
+          ctx.done(p.id);
+          return 1;
         },
         sleeper: async (c, p) => {
           let first = false;

@@ -51,9 +51,12 @@ async function seed(env: Environment, finished: number, waiting: number): Promis
   await env.client.ask('startMany', { ...begin, wf: 'waiter', input: {}, prefix: 'waiting-' });
   if (!(await env.until(() => env.done > done && env.waiting > before, 30_000)))
     throw new Error('The runs to copy did not come to their end and to their wait');
+  const { client } = env.database;
+  const isAtRest = async (): Promise<boolean> =>
+    (await client.query('select from workflow_step where event is not null')).rows.length > 0;
+  if (!(await env.until(isAtRest, 10_000))) throw new Error('The run that waits is not in the journal');
   // it gives its leases back
   await env.stopWorkers();
-  const { client } = env.database;
   await copyRun(client, 'finished-0', 'h-', finished);
   await copyRun(client, 'waiting-0', 'v-', waiting);
   await client.query('vacuum (analyze) workflow_run');
