@@ -7,7 +7,7 @@ import { HELP, readOptions, type BenchOptions } from './options.js';
 import { ROOT } from './paths.js';
 import { quickCheck } from './quick/quick.js';
 import { merged, type RunRecord } from './records.js';
-import { markdownOf, settingOf, tablesOf, textOf, type Results } from './report.js';
+import { pageOf, pageWith, screenOf, type Results } from './report.js';
 import { measure } from './suite.js';
 import { targetsOf } from './targets.js';
 
@@ -51,16 +51,19 @@ async function measured(wanted: BenchOptions): Promise<Results> {
   const records: RunRecord[] = [];
   const results = (): Results => ({
     at: new Date().toISOString(),
-    command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
-    ...commitOf(),
     machine: machine(),
     postgres: cluster.about,
     skipped,
     records: merged(before, records),
   });
+  // results that are added to are of several commands
+  const origin = {
+    command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    ...commitOf(),
+  };
   mkdirSync(dirname(path), { recursive: true });
   await measure(cluster, targets, wanted, say, (record) => {
-    records.push(record);
+    records.push({ ...record, ...origin });
     // after each run: what was measured is there even when the rest is not waited for
     writeFileSync(path, `${JSON.stringify(results(), null, 1)}\n`);
   });
@@ -69,11 +72,14 @@ async function measured(wanted: BenchOptions): Promise<Results> {
 }
 
 function print(results: Results): void {
-  const tables = tablesOf(results.records);
+  const { into } = options;
+  if (into !== undefined) {
+    const path = resolve(ROOT, into);
+    writeFileSync(path, pageWith(readFileSync(path, 'utf8'), results));
+    say(`${into} has the figures`);
+  }
   if (options.json) console.log(JSON.stringify(results));
-  else if (options.markdown)
-    console.log(`${settingOf(results).replaceAll('\n', '  \n')}\n\n${tables.map(markdownOf).join('\n')}`);
-  else console.log(`\n${tables.map(textOf).join('\n\n')}\n\n${settingOf(results)}`);
+  else console.log(options.markdown ? pageOf(results) : screenOf(results));
 }
 
 function commitOf(): { commit?: string } {

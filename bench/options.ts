@@ -47,6 +47,8 @@ export interface BenchOptions {
   readonly add: boolean;
   /** only prints what this file has */
   readonly from?: string;
+  /** a page whose figures are replaced */
+  readonly into?: string;
   /** how long a quiet machine is waited for, in s */
   readonly patience: number;
 }
@@ -64,6 +66,7 @@ Measures this project beside other engines on a PostgreSQL of its own, with defa
   --out FILE        where the results are written (bench/results/latest.json)
   --add             keep what FILE has of other peers, modes and workloads
   --from FILE       measure nothing, print what FILE has
+  --into FILE       replace the figures in this page, as docs/performance.md
   --markdown        print the tables as Markdown
   --json            stdout is one JSON object, all else goes to stderr
   --quick           under 3 minutes, only this project and the floor: counts are asserted, times are only told
@@ -109,6 +112,7 @@ export function readOptions(args: readonly string[]): BenchOptions | 'help' {
       out: { type: 'string', default: 'bench/results/latest.json' },
       add: { type: 'boolean', default: false },
       from: { type: 'string' },
+      into: { type: 'string' },
       markdown: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
@@ -130,6 +134,7 @@ export function readOptions(args: readonly string[]): BenchOptions | 'help' {
     out: values.out,
     add: values.add,
     ...(values.from !== undefined && { from: values.from }),
+    ...(values.into !== undefined && { into: values.into }),
     patience: count('patience', values.patience, 0),
   };
 }

@@ -13,6 +13,9 @@ export interface RunRecord {
   readonly complete?: boolean;
   /** it was disturbed, and made again */
   readonly discarded?: boolean;
+  /** that gave it, and the commit of the project */
+  readonly command?: string;
+  readonly commit?: string;
   readonly [name: string]: unknown;
 }
 

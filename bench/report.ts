@@ -2,7 +2,10 @@
 import Table from 'cli-table3';
 import type { Machine } from './machine.js';
 import type { PostgresAbout } from './cluster.js';
+import { DERIVED_HEAD, derivedRowsOf } from './derived.js';
+import { goalRowsOf } from './goals.js';
 import { rowsOf, type Row, type RunRecord } from './records.js';
+import { shown } from './shown.js';
 import { ratio } from './statistics.js';
 import { WORKLOADS, type Column } from './workloads/index.js';
 
@@ -11,8 +14,6 @@ export const OURS = 'nestjs-workflow';
 /** What is written as JSON. */
 export interface Results {
   readonly at: string;
-  readonly command: string;
-  readonly commit?: string;
   readonly machine: Machine;
   readonly postgres: PostgresAbout;
   readonly skipped: readonly string[];
@@ -76,13 +77,6 @@ function runsOf({ used, clean, all, errors, isComplete }: Row): string {
   return notes.length ? `${count} (${notes.join(', ')})` : count;
 }
 
-export function shown(value: number | undefined): string {
-  if (value === undefined) return '';
-  const size = Math.abs(value);
-  if (size >= 100) return Math.round(value).toLocaleString('en');
-  return String(Number(value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3)));
-}
-
 export const textOf = ({ title, about, head, rows }: WorkTable): string => {
   const table = new Table({
     head: [...head],
@@ -102,15 +96,75 @@ export const markdownOf = ({ work, title, about, head, rows }: WorkTable): strin
     `| ${head.join(' | ')} |`,
     `|${head.map((_, i) => (i < 2 ? '---' : '--:')).join('|')}|`,
     ...rows.map((row) => `| ${row.join(' | ')} |`),
-    '',
   ].join('\n');
 
+/** All tables as they stand in docs/performance.md. */
+export function pageOf(results: Results): string {
+  const goals = goalRowsOf(results.records);
+  const derived = derivedRowsOf(results.records, OURS);
+  return [
+    settingOf(results)
+      .split('\n')
+      .map((line) => `- ${line}`)
+      .join('\n'),
+    ...(goals.length > 0
+      ? [
+          [
+            '### Goals',
+            '',
+            '| | measured | goal | reached |',
+            '|---|--:|--:|---|',
+            ...goals.map((row) => `| ${row.join(' | ')} |`),
+          ].join('\n'),
+        ]
+      : []),
+    ...tablesOf(results.records).map(markdownOf),
+    ...(derived.length > 0
+      ? [
+          [
+            '### Derived, not measured',
+            '',
+            'From CPU and WAL of `w1`, as if nothing else were in the way: locks, memory, the network.',
+            '',
+            `| ${DERIVED_HEAD.join(' | ')} |`,
+            `|${DERIVED_HEAD.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`,
+            ...derived.map((row) => `| ${row.join(' | ')} |`),
+          ].join('\n'),
+        ]
+      : []),
+  ].join('\n\n');
+}
+
+const [BEGIN, END] = ['<!-- figures: npm run bench -- --into -->', '<!-- end of figures -->'];
+
+/** The text of a page with the figures in it replaced by these. */
+export function pageWith(page: string, results: Results): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin)
+    throw new Error(`The page has no place for figures, between ${BEGIN} and ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n\n${pageOf(results)}\n\n${page.slice(end)}`;
+}
+
+/** All tables for a terminal. */
+export function screenOf(results: Results): string {
+  const goals = new Table({
+    head: ['goal', 'measured', 'wanted', 'reached'],
+    style: { head: [], border: [], compact: true },
+  });
+  goals.push(...goalRowsOf(results.records));
+  return ['', ...tablesOf(results.records).map(textOf), goals.toString(), settingOf(results)].join('\n\n');
+}
+
 /** Machine, server and versions, in a few lines. */
-export function settingOf({ at, command, commit, machine, postgres, skipped, records }: Results): string {
+export function settingOf({ at, machine, postgres, skipped, records }: Results): string {
   const settings = Object.entries(postgres.settings).map(([name, value]) => `${name}=${value}`);
   const versions = new Set(records.map(({ peer, version }) => `${peer} ${version}`));
+  const commands = new Set(
+    records.map(({ command, commit }) => `\`${command}\`${commit ? ` at ${commit}` : ''}`),
+  );
   return [
-    `${at.slice(0, 16).replace('T', ' ')} UTC, \`${command}\`${commit ? `, commit ${commit}` : ''}`,
+    ...commands,
+    `${at.slice(0, 16).replace('T', ' ')} UTC`,
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.system}, Node ${machine.node}`,
     `PostgreSQL ${postgres.version}, ${settings.join(' ')}${postgres.inMemory ? '; ITS DATA LIE IN MEMORY: no time says anything' : ''}`,
     ...(postgres.countsStatements ? [] : ['no pg_stat_statements: statements are not counted']),

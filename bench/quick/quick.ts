@@ -5,7 +5,7 @@ import { embeddedPrograms } from '../../test/support/postgres-cluster.js';
 import { startBenchCluster, type BenchCluster } from '../cluster.js';
 import { Environment, type Target } from '../environment.js';
 import { valueAt } from '../records.js';
-import { shown } from '../report.js';
+import { shown } from '../shown.js';
 import { targetsOf } from '../targets.js';
 import { WORKLOADS } from '../workloads/index.js';
 import { boundText, exactly, isRight, type Check } from './check.js';

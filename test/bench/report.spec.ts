@@ -1,7 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { boundText, atMost, exactly, isRight } from '../../bench/quick/check.js';
 import { merged, rowsOf, type RunRecord } from '../../bench/records.js';
-import { markdownOf, settingOf, shown, tablesOf, textOf, type Results } from '../../bench/report.js';
+import {
+  markdownOf,
+  pageWith,
+  screenOf,
+  settingOf,
+  tablesOf,
+  textOf,
+  type Results,
+} from '../../bench/report.js';
+import { goalRowsOf, GOALS } from '../../bench/goals.js';
+import { shown } from '../../bench/shown.js';
+import { WORKLOADS } from '../../bench/workloads/index.js';
 
 const record = (peer: string, mode: string, stepsPerS: number, more: object = {}): RunRecord => ({
   peer,
@@ -106,19 +117,17 @@ describe('a table', () => {
   });
 });
 
-describe('the setting of results', () => {
-  const results: Results = {
-    at: '2026-11-23T12:00:00.000Z',
-    command: 'npm run bench -- --work w1',
-    commit: 'abc1234',
-    machine: { cores: 2, cpu: 'a processor', memoryGib: 24, system: 'linux x64', node: 'v20.20.2' },
-    postgres: { version: '15.18', settings: { fsync: 'on' }, countsStatements: true, inMemory: false },
-    skipped: ['restate: not installed'],
-    records: RECORDS,
-  };
+const RESULTS: Results = {
+  at: '2026-11-23T12:00:00.000Z',
+  machine: { cores: 2, cpu: 'a processor', memoryGib: 24, system: 'linux x64', node: 'v20.20.2' },
+  postgres: { version: '15.18', settings: { fsync: 'on' }, countsStatements: true, inMemory: false },
+  skipped: ['restate: not installed'],
+  records: RECORDS.map((one) => ({ ...one, command: 'npm run bench -- --work w1', commit: 'abc1234' })),
+};
 
+describe('the setting of results', () => {
   it('has what the figures hang on', () => {
-    const text = settingOf(results);
+    const text = settingOf(RESULTS);
     for (const part of [
       'npm run bench -- --work w1',
       'abc1234',
@@ -134,9 +143,51 @@ describe('the setting of results', () => {
   });
 
   it('warns of data in memory', () => {
-    expect(settingOf({ ...results, postgres: { ...results.postgres, inMemory: true } })).toContain(
+    expect(settingOf({ ...RESULTS, postgres: { ...RESULTS.postgres, inMemory: true } })).toContain(
       'IN MEMORY',
     );
+  });
+});
+
+describe('the goals', () => {
+  it('are told where both sides were measured', () => {
+    const trig = { work: 'trig', per: {} };
+    const records = [
+      ...RECORDS,
+      record('nestjs-workflow', 'in-process', 1, { ...trig, runsPerS: 3000 }),
+      record('dbos', 'default', 1, { ...trig, runsPerS: 200 }),
+    ];
+    const rows = goalRowsOf(records);
+    expect(rows).toContainEqual(['steps/s in-process, saturated', '30,000', '≥ 30,000', 'yes']);
+    expect(rows).toContainEqual(['one-step runs/s of 100 callers', '3,000', '≥ 4,000', 'no']);
+    expect(rows).toContainEqual(['CPU ms of a run of 10 steps, over HTTP', '0.25', '≤ 5', 'yes']);
+    expect(rows).toHaveLength(5);
+  });
+
+  it('are of workloads that there are', () => {
+    for (const { of, than } of GOALS) {
+      expect(WORKLOADS).toHaveProperty(of.work);
+      if (typeof than !== 'number') expect(WORKLOADS).toHaveProperty(than.of.work);
+    }
+  });
+});
+
+describe('the page', () => {
+  const page = 'before\n<!-- figures: npm run bench -- --into -->\nold\n<!-- end of figures -->\nafter\n';
+
+  it('has the figures between its marks, as often as they are put there', () => {
+    const once = pageWith(page, RESULTS);
+    expect(once).toMatch(/^before\n.*- 2 cores .*### Goals.*### Runs of 10 steps, saturated.*\nafter\n$/s);
+    expect(once).not.toContain('old');
+    expect(pageWith(once, RESULTS)).toBe(once);
+  });
+
+  it('that has no place for them is not written', () => {
+    expect(() => pageWith('nothing', RESULTS)).toThrow('no place for figures');
+  });
+
+  it('has the tables that the screen has', () => {
+    expect(screenOf(RESULTS)).toContain('Runs of 10 steps, saturated');
   });
 });
 
