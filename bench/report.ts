@@ -88,15 +88,20 @@ export const textOf = ({ title, about, head, rows }: WorkTable): string => {
 };
 
 export const markdownOf = ({ work, title, about, head, rows }: WorkTable): string =>
+  [`### ${title}`, '', `\`${work}\`. ${about}`, '', gridOf(head, rows, 2)].join('\n');
+
+/** @param names how many of the first columns are no numbers */
+const gridOf = (head: readonly string[], rows: readonly (readonly string[])[], names: number): string =>
   [
-    `### ${title}`,
-    '',
-    `\`${work}\`. ${about}`,
-    '',
     `| ${head.join(' | ')} |`,
-    `|${head.map((_, i) => (i < 2 ? '---' : '--:')).join('|')}|`,
+    `|${head.map((_, i) => (i < names ? '---' : '--:')).join('|')}|`,
     ...rows.map((row) => `| ${row.join(' | ')} |`),
   ].join('\n');
+
+const GOALS_HEAD = ['', 'measured', 'goal', 'reached'] as const;
+const DERIVED = `### Derived, not measured
+
+From CPU and WAL of \`w1\`, as if nothing else were in the way: locks, memory, the network.`;
 
 /** All tables as they stand in docs/performance.md. */
 export function pageOf(results: Results): string {
@@ -107,31 +112,9 @@ export function pageOf(results: Results): string {
       .split('\n')
       .map((line) => `- ${line}`)
       .join('\n'),
-    ...(goals.length > 0
-      ? [
-          [
-            '### Goals',
-            '',
-            '| | measured | goal | reached |',
-            '|---|--:|--:|---|',
-            ...goals.map((row) => `| ${row.join(' | ')} |`),
-          ].join('\n'),
-        ]
-      : []),
+    ...(goals.length > 0 ? ['### Goals', gridOf(GOALS_HEAD, goals, 1)] : []),
     ...tablesOf(results.records).map(markdownOf),
-    ...(derived.length > 0
-      ? [
-          [
-            '### Derived, not measured',
-            '',
-            'From CPU and WAL of `w1`, as if nothing else were in the way: locks, memory, the network.',
-            '',
-            `| ${DERIVED_HEAD.join(' | ')} |`,
-            `|${DERIVED_HEAD.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`,
-            ...derived.map((row) => `| ${row.join(' | ')} |`),
-          ].join('\n'),
-        ]
-      : []),
+    ...(derived.length > 0 ? [DERIVED, gridOf(DERIVED_HEAD, derived, 1)] : []),
   ].join('\n\n');
 }
 
