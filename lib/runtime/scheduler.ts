@@ -221,21 +221,23 @@ export class WorkflowScheduler {
     const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
     if (floorless) this.#floorlessAt = elapsed;
     const { life } = this.leases;
+    const floor = floorless ? null : this.#floor;
     const { tasks, now, nextDueAt, flowDueAt, priorities, loads } = await this.store.claim(
       this.leases.worker,
       this.registry.queues(),
       limit,
-      floorless ? null : this.#floor,
+      floor,
       calls,
       this.capacity.priorities,
       READ_ROWS,
     );
-    this.#floor = now - FLOOR_SLACK_MS;
     for (const priority of priorities ?? []) this.capacity.uses(priority);
     // presumed dead meanwhile, this process does not know what became of what it read
     const called = await this.#take(tasks, life === this.leases.life ? loads : undefined);
     // with no place at all nothing was looked for: whoever woke us then would not do it again
     this.#left = tasks.length - called === limit;
+    // what a full claim has left is older than what comes: a floor above it would hide it from all claims but one a second
+    this.#floor = this.#left || (this.calls && called === calls) ? floor : now - FLOOR_SLACK_MS;
     // a full claim may have left some; the next one goes out when a place is free
     if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
     const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());

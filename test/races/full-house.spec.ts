@@ -26,7 +26,7 @@ class Passes {
 /** No poll and no beat helps: what is not announced, and heard, is not found. */
 const DEAF = { concurrency: 1, pollInterval: '1h', heartbeat: '1h', leaseTimeout: '3h' } as const;
 
-describe.each(DATABASES)('a process with no place free, on $name', ({ create }) => {
+describe.each(DATABASES)('a process with no place free, on $name', ({ name, create }) => {
   let db: TestDatabase;
   let instance: Instance;
   beforeEach(async () => {
@@ -54,6 +54,27 @@ describe.each(DATABASES)('a process with no place free, on $name', ({ create }) 
       );
       instance.get(Door).open();
       expect(await Promise.all([first.result(), second.result()])).toEqual(['passed', 'passed']);
+    },
+  );
+
+  // the PGlite of the tests is in memory, and gone with its process
+  it.skipIf(name === 'pglite').each(['in-process', 'http'] as const)(
+    'goes on with what has waited for long (%s)',
+    async (transport) => {
+      const ids = Array.from({ length: 7 }, (_, n) => `old ${n}`);
+      const before = await boot(db, { providers: [Door, Passes], transport, worker: false });
+      await Promise.all(ids.map((runId) => before.get(WorkflowClient).trigger(Passes, undefined, { runId })));
+      await before.rows(`update workflow_task set due_at = due_at - interval '1 minute'`);
+      await before.app.close();
+      instance = await boot(db, {
+        providers: [Door, Passes],
+        transport,
+        worker: { ...DEAF, concurrency: 2 },
+      });
+      instance.get(Door).open();
+      const client = instance.get(WorkflowClient);
+      const results = await Promise.all(ids.map((runId) => client.run(Passes, runId).result()));
+      expect(results).toEqual(ids.map(() => 'passed'));
     },
   );
 });
