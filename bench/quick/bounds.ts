@@ -15,7 +15,7 @@ export const LOAD_COMMITS = 0.2;
 export const LOAD_HTTP_COMMITS = 2;
 
 /** 100 steps beside each other, as a whole. */
-export const FAN_STATEMENTS = 24;
+export const FAN_STATEMENTS = 40;
 
 /** Steps in a row: a statement each, nothing is read again; the rest is the trigger, the result, and polls meanwhile. */
 export const ROW_STATEMENTS = 1.02;
