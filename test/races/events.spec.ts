@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Workflow, WorkflowContext } from 'nestjs-workflow';
+import { Workflow, WorkflowContext, WorkflowScheduler } from 'nestjs-workflow';
 import { createPostgres, DATABASES, type TestDatabase } from '../support/databases.js';
 import {
   Go,
@@ -98,13 +98,19 @@ describe.each(DATABASES)('an event on $name', ({ create }) => {
   );
 
   it('wins against a timeout when both are there', async () => {
-    const { client, probe } = test;
+    const { client, probe, database } = test;
+    const scheduler = test.app.get(WorkflowScheduler, { strict: false });
+    const suspended = probe.hold('suspended', 'both');
     const run = await client.trigger(Impatient, 'both', { runId: 'both' });
-    // the time has come, the task is claimed; nothing is loaded yet
-    const claimed = probe.hold('claimed', 'both');
-    await claimed.reached;
+    await suspended.reached;
+    // nothing is claimed, and with that read, until the time has come and the event is there
+    scheduler.stop();
+    suspended.release();
+    await scheduler.idle();
+    const due = `select 1 from workflow_task where due_at <= now() and lease_owner is null`;
+    await expect.poll(() => database.source.query(due)).toHaveLength(1);
     expect((await client.notify(Go('both'), 'x')).woken).toEqual(['both']);
-    claimed.release();
+    scheduler.resume();
     expect(await run.result()).toBe('at once: x');
   });
 
