@@ -3,15 +3,16 @@
  * a statement, how many do depends a little on the machine, and the bound leaves room for that.
  */
 
-/** A run of 10 steps alone: its trigger, a commit a step of which the last one is the end, and one NOTIFY. */
-export const LONE_COMMITS = 12;
+/** A run of 10 steps alone: its trigger, a commit a step of which the last one is the end, and one NOTIFY. Over 20 runs; the last
+ * NOTIFY of the warm-up may be one more. */
+export const LONE_COMMITS = 12.1;
 /** In-process: the 12 writes, and what the caller's `result()` reads. */
 export const LONE_STATEMENTS = 16;
 /** Over HTTP each of the 10 calls reads its run once more. */
 export const LONE_HTTP_STATEMENTS = 26;
 
-/** Commits of a run of 10 steps, when hundreds of them share each one. */
-export const LOAD_COMMITS = 0.2;
+/** Commits of a run of 10 steps, when hundreds of them share each one: 0.12 to 0.15 were seen, the goal is 0.2. */
+export const LOAD_COMMITS = 0.3;
 export const LOAD_HTTP_COMMITS = 2;
 
 /** 100 steps beside each other, as a whole. */
@@ -25,5 +26,6 @@ export const ROW_HTTP_STATEMENTS = 2.05;
 /** One-step runs, triggered one by one by 100 callers. */
 export const TRIGGERED_COMMITS = 0.2;
 
-/** Of a process in which all runs sleep, each second. */
-export const IDLE_STATEMENTS = 2;
+/** Of a process in which all runs sleep, each second: a poll a second and three statements a beat of 3 s are 2; in a window of 10 s
+ * one more of each may fall. */
+export const IDLE_STATEMENTS = 2.5;
