@@ -162,7 +162,7 @@ export default {
       embedded: true,
       transport: 'in-process',
       concurrency: 300,
-      w1n: 4000,
+      w1n: 10_000,
       works: [...all, ...growth, 'journal-5000'],
     },
     http: {
@@ -173,7 +173,7 @@ export default {
       works: [...all, ...growth, 'journal-5000'],
     },
     // the client in a process of its own, so that it can enqueue before a worker is there
-    'in-process-client': { transport: 'in-process', concurrency: 300, bulk: true, w1n: 4000, works: apart },
+    'in-process-client': { transport: 'in-process', concurrency: 300, bulk: true, w1n: 10_000, works: apart },
     'http-client': { transport: 'http', concurrency: 100, bulk: true, w1n: 1000, works: apart },
     pglite: {
       embedded: true,

@@ -185,6 +185,8 @@ export interface Claimed {
   readonly flowDueAt: number | null;
   /** priorities in use among these workflows; null when this claim did not look (it had a floor) */
   readonly priorities: readonly number[] | null;
+  /** due time of the oldest task that was looked at: none that is left is older. Null when none was due */
+  readonly oldestDueAt?: number | null;
   /** what was read of the claimed tasks, by task id: each as a load under its lease would give it */
   readonly loads?: ReadonlyMap<string, Loaded>;
 }

@@ -222,7 +222,7 @@ export class WorkflowScheduler {
     if (floorless) this.#floorlessAt = elapsed;
     const { life } = this.leases;
     const floor = floorless ? null : this.#floor;
-    const { tasks, now, nextDueAt, flowDueAt, priorities, loads } = await this.store.claim(
+    const { tasks, now, oldestDueAt, nextDueAt, flowDueAt, priorities, loads } = await this.store.claim(
       this.leases.worker,
       this.registry.queues(),
       limit,
@@ -237,7 +237,9 @@ export class WorkflowScheduler {
     // with no place at all nothing was looked for: whoever woke us then would not do it again
     this.#left = tasks.length - called === limit;
     // what a full claim has left is older than what comes: a floor above it would hide it from all claims but one a second
-    this.#floor = this.#left || (this.calls && called === calls) ? floor : now - FLOOR_SLACK_MS;
+    const isFull = this.#left || (this.calls !== undefined && called === calls);
+    const bound = isFull ? oldestDueAt : now;
+    this.#floor = bound == null ? floor : bound - FLOOR_SLACK_MS;
     // a full claim may have left some; the next one goes out when a place is free
     if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
     const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());

@@ -50,15 +50,10 @@ export class TypeOrmRunStore extends FlowStore {
       priorities,
       readRows,
     ]);
-    const { now, next_due_at: nextDueAt, flow_due_at: flowDueAt, priorities: used } = rows[0]!;
-    return {
-      tasks: toTasks(rows),
-      now,
-      nextDueAt,
-      flowDueAt,
-      priorities: used,
-      ...(readRows > 0 && { loads: readClaims(rows) }),
-    };
+    const { now, oldest_due_at: oldestDueAt, next_due_at: nextDueAt, flow_due_at: flowDueAt } = rows[0]!;
+    const { priorities: used } = rows[0]!;
+    const loads = readRows > 0 ? { loads: readClaims(rows) } : {};
+    return { tasks: toTasks(rows), now, oldestDueAt, nextDueAt, flowDueAt, priorities: used, ...loads };
   }
 
   async release(leases: readonly Lease[], delayMs: number, stuck: string | null = null): Promise<void> {
@@ -303,6 +298,7 @@ const REPORTS = 500;
 
 interface ClaimColumns extends TaskColumns, ReadColumns {
   now: number;
+  oldest_due_at: number | null;
   next_due_at: number | null;
   flow_due_at: number | null;
   priorities: number[] | null;

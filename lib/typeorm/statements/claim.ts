@@ -75,7 +75,7 @@ flow as (
     ) f
   ) d
 )
-select ${toMs('c.now')} as now, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
+select ${toMs('c.now')} as now, (select ${toMs('min(p.due_at)')} from picked p) as oldest_due_at, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
        case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}, l.head, l.payload, l.steps, l.inbox
 from clock c
 cross join upcoming u
