@@ -106,17 +106,21 @@ export class Leases {
     return () => this.#upkeep.delete(work);
   }
 
-  hold(lease: Lease, execution: string): void {
-    this.#owned.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
+  /** @param life in which it was leased; of another one it may be gone */
+  hold(lease: Lease, execution: string, life = this.#life): void {
+    const held: Held = { taskId: lease.taskId, fence: lease.fence, execution };
+    if (life !== this.#life) held.suspected = true;
+    this.#owned.set(keyOf(lease), held);
   }
 
   /**
    * True while nobody else can have the lease: it was claimed for this process, its beats were in time and said nothing else.
    * For what was cancelled by another process meanwhile it takes a beat to know, as for a step that executes.
    */
-  has(lease: Lease): boolean {
+  has(lease: Lease, execution?: string): boolean {
     const held = this.#owned.get(keyOf(lease));
-    return held !== undefined && !held.suspected && !this.inDoubt;
+    if (held === undefined || held.suspected || this.inDoubt) return false;
+    return execution === undefined || held.execution === execution;
   }
 
   /** The leases of this execution may be gone. */

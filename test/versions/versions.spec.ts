@@ -1,3 +1,4 @@
+import type { Provider } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   Workflow,
@@ -7,7 +8,7 @@ import {
   type WorkflowHandler,
 } from 'nestjs-workflow';
 import { Takeovers } from '../../lib/runtime/takeovers.js';
-import { boot, Gates, until, type Instance } from '../races/support.js';
+import { boot, Gates, until, type BootOptions, type Instance } from '../races/support.js';
 import { createFolder, DATABASES, type TestDatabase } from '../support/databases.js';
 
 const Go = defineEvent<string>('go');
@@ -40,8 +41,9 @@ describe.each(LASTING)('versions on $name', ({ name, create }) => {
     for (const one of instances.splice(0)) await one.app.close();
     await database.dispose();
   });
-  const start = async (...providers: ReturnType<typeof order>[]): Promise<Instance> => {
-    const instance = await boot(database, { providers, transport: 'in-process' });
+  const start = (...providers: ReturnType<typeof order>[]): Promise<Instance> => begin(providers);
+  const begin = async (providers: Provider[], worker?: BootOptions['worker']): Promise<Instance> => {
+    const instance = await boot(database, { providers, transport: 'in-process', ...(worker && { worker }) });
     instances.push(instance);
     return instance;
   };
@@ -106,7 +108,9 @@ describe.each(LASTING)('versions on $name', ({ name, create }) => {
       for (const runId of ['one', 'none', 'other']) await waits(first, runId);
 
       // while version 1 is served its runs stay
-      const second = await start(order('2', { takesOver: ['1', null] }));
+      // its own rounds come too late to take anything over, and nobody is presumed dead
+      const patient = { heartbeat: '1s', leaseTimeout: '60s', pollInterval: '100ms' } as const;
+      const second = await begin([order('2', { takesOver: ['1', null] })], patient);
       expect(await second.get(Takeovers).look()).toBe(0);
       await instances.shift()!.app.close();
 
