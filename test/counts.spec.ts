@@ -198,6 +198,8 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       workflow_trigger_lean: 1,
       // the 10 step tasks; then the answers with the end
       workflow_commit: 2,
+      // for the 10 step tasks together; the run is read with its claim
+      workflow_load: 1,
       workflow_answer: 1,
     });
     // one finds the steps, one the run. Each of the 10 answers and replies wakes the scheduler as well: while a claim is under

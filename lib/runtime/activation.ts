@@ -45,7 +45,6 @@ export class Activation {
   readonly #code: RunningCode;
   #state: 'active' | 'parked' | 'closed' | 'dead' = 'active';
   #gatherUntil: number | undefined;
-  #hasRun = false;
   /** asks that the last plan knew of */
   #planned = 0;
   readonly #flush: RunFlush;
@@ -175,11 +174,6 @@ export class Activation {
     return this.#registers(rollbacks);
   }
 
-  get #isToRecall(): boolean {
-    const { phase, ended } = this.#code;
-    return phase === 'run' && (ended !== undefined || this.#flush.loaded.header.cancelling);
-  }
-
   #registers(rollbacks: number): Promise<boolean> {
     return this.#code.deliverUntil(() => this.#code.rollbacks >= rollbacks, LATE_ASK_MS);
   }
@@ -222,11 +216,8 @@ export class Activation {
     let executed = 0;
     // what undoes a run, or handles its failure, has no limit but this: the step that keeps killing its processes is given up
     const deadly = this.#code.ended !== undefined && this.#flush.loaded.lost >= this.on.config.maxLosses;
-    // parked code has run dry
-    if (!this.#hasRun) await turn();
-    this.#hasRun = true;
-    if (this.#isToRecall && !(await this.#recall()))
-      return this.#end(options, this.#stuck(this.#forgotten()));
+    await turn();
+    if (!(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
     // one that has failed before is undone to the end, and nothing comes after that
     if (this.#flush.loaded.header.cancelling && this.#code.phase !== 'rollback') {
       const next = this.#ending.cancelled();

@@ -160,7 +160,7 @@ export class DeliveryExecutor {
     const work = (): Promise<DeliveryReply> =>
       delivery.step === undefined
         ? this.runs.advance(delivery, definition, mode, adopted)
-        : this.singleSteps.execute(delivery, delivery.step, definition, mode);
+        : this.singleSteps.execute(delivery, delivery.step, definition);
     return this.probe ? this.#probed(this.probe, delivery, work) : work();
   }
 

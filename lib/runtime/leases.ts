@@ -106,21 +106,17 @@ export class Leases {
     return () => this.#upkeep.delete(work);
   }
 
-  /** @param life in which it was leased; of another one it may be gone */
-  hold(lease: Lease, execution: string, life = this.#life): void {
-    const held: Held = { taskId: lease.taskId, fence: lease.fence, execution };
-    if (life !== this.#life) held.suspected = true;
-    this.#owned.set(keyOf(lease), held);
+  hold(lease: Lease, execution: string): void {
+    this.#owned.set(keyOf(lease), { taskId: lease.taskId, fence: lease.fence, execution });
   }
 
   /**
    * True while nobody else can have the lease: it was claimed for this process, its beats were in time and said nothing else.
    * For what was cancelled by another process meanwhile it takes a beat to know, as for a step that executes.
    */
-  has(lease: Lease, execution?: string): boolean {
+  has(lease: Lease): boolean {
     const held = this.#owned.get(keyOf(lease));
-    if (held === undefined || held.suspected || this.inDoubt) return false;
-    return execution === undefined || held.execution === execution;
+    return held !== undefined && !held.suspected && !this.inDoubt;
   }
 
   /** The leases of this execution may be gone. */

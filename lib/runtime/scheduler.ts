@@ -178,14 +178,13 @@ export class WorkflowScheduler {
   }
 
   async #claimFlow(limit: number, calls: number): Promise<void> {
-    const { life } = this.leases;
     const { tasks, progress } = await this.store.claimFlow(
       this.leases.worker,
       this.registry.queues(),
       limit,
       calls,
     );
-    await this.#take(tasks, life);
+    await this.#take(tasks);
     this.#flowReady = progress;
     if (limit === 0) return void (this.#left = true);
     this.#flowPauseMs = progress ? FIRST_FLOW_PAUSE_MS : Math.min(2 * this.#flowPauseMs, this.config.pollMs);
@@ -195,12 +194,12 @@ export class WorkflowScheduler {
     }
   }
 
-  async #take(tasks: readonly Task[], life: number, loads?: ReadonlyMap<string, Loaded>): Promise<number> {
+  async #take(tasks: readonly Task[], loads?: ReadonlyMap<string, Loaded>): Promise<number> {
     const called = tasks.filter(({ kind }) => kind === 'call').length;
     this.capacity.take(tasks.length - called);
     this.#calling += called;
     for (const task of tasks) {
-      this.leases.hold(task, task.execution, life);
+      this.leases.hold(task, task.execution);
       const loaded = loads?.get(task.taskId);
       if (loaded) this.executor.prepare(task, loaded);
     }
@@ -234,7 +233,7 @@ export class WorkflowScheduler {
     );
     for (const priority of priorities ?? []) this.capacity.uses(priority);
     // presumed dead meanwhile, this process does not know what became of what it read
-    const called = await this.#take(tasks, life, life === this.leases.life ? loads : undefined);
+    const called = await this.#take(tasks, life === this.leases.life ? loads : undefined);
     // with no place at all nothing was looked for: whoever woke us then would not do it again
     this.#left = tasks.length - called === limit;
     // what a full claim has left is older than what comes: a floor above it would hide it from all claims but one a second

@@ -18,7 +18,6 @@ import type { Activation } from './activation.js';
 import { ActivationCache } from './activation-cache.js';
 import { ActivationFactory } from './activation-factory.js';
 import { RuntimeConfig } from './config.js';
-import type { DeliveryMode } from './delivery-mode.js';
 import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
@@ -31,9 +30,6 @@ import { StepRunner } from './step-runner.js';
 
 /** Everything beyond the position a load asks for: none of the journaled rows. */
 const NO_ROWS = 2 ** 31 - 1;
-
-/** A task is inserted under 0, and each lease raises it. */
-const FIRST_FENCE = 1;
 
 /** Deliveries of step tasks: the code is replayed up to the call, which is then executed and answered. */
 @Injectable()
@@ -55,20 +51,13 @@ export class StepDeliveries {
     @Optional() private readonly probe?: Probe,
   ) {}
 
-  async execute(
-    delivery: Delivery,
-    key: string,
-    definition: WorkflowDefinition,
-    mode: DeliveryMode,
-  ): Promise<DeliveryReply> {
+  async execute(delivery: Delivery, key: string, definition: WorkflowDefinition): Promise<DeliveryReply> {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
     const { life } = this.leases;
     let activation = this.cache.peek(runId);
     const known = activation?.find(key) !== undefined;
-    const loaded =
-      (known && this.#parked(activation!, key, delivery, mode)) ||
-      (await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 }));
+    const loaded = await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 });
     if (!loaded || !isFor(loaded, delivery)) return { next: 'stale' };
     if (!known || activation?.header.execution !== loaded.header.execution) {
       activation = await this.cache.build(runId, () => this.#replayed(definition, loaded));
@@ -107,26 +96,6 @@ export class StepDeliveries {
     if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
     this.signals.announceDue();
     return { next: 'done' };
-  }
-
-  /**
-   * What a load would read, where that is surely known: the code that asked for the step is parked here, its task was never leased
-   * before (so there was no attempt elsewhere), and this process has the lease. Of a delivery from here, as in `RunDeliveries`.
-   */
-  #parked(
-    activation: Activation,
-    key: string,
-    { runId, workflow, taskId, fence }: Delivery,
-    mode: DeliveryMode,
-  ): Loaded | undefined {
-    const { header, journal } = activation;
-    if (fence !== FIRST_FENCE || (mode.guarded && !mode.fromHere)) return undefined;
-    if (header.runId !== runId || header.workflow !== workflow) return undefined;
-    if (!this.leases.has({ taskId, fence }, header.execution)) return undefined;
-    const row = journal.get(key);
-    if (row?.state !== 'pending' || !row.dispatched) return undefined;
-    const now = activation.time();
-    return { header, rows: [row], inbox: [], step: key, wanted: 0, turn: 0, gather: 0, lost: 0, now };
   }
 
   /** Kept until fitting code is deployed, or another instance has it; looked at again now and then. */

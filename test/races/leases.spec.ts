@@ -290,8 +290,6 @@ describe('an owner that stands still and is presumed dead', () => {
   it.each([
     ['the journal, for a step task', 'parallel', 'http', 'workflow_load', 0],
     ['the journal, for a step task', 'parallel', 'in-process', 'workflow_load', 0],
-    ['that its steps are due', 'parallel', 'http', 'workflow_claim', 1],
-    ['that its steps are due', 'parallel', 'in-process', 'workflow_claim', 1],
     ['that its run is inserted', 'two', 'in-process', 'workflow_trigger_lean', 0],
     ['that its run is inserted', 'two', 'http', 'workflow_trigger_lean', 0],
     ['that its run is due', 'two', 'in-process', 'workflow_claim', 0],
@@ -303,9 +301,7 @@ describe('an owner that stands still and is presumed dead', () => {
     async (_, kind, transport, statement, but) => {
       for (const wakes of ['by that', 'by its beat'] as const) {
         const gates = new Gates();
-        // where the code is parked, its steps are known without a load
-        const overrides = statement === 'workflow_load' ? { parkLimit: 0 } : {};
-        const a = await start('A', { transport, probe: gates, overrides });
+        const a = await start('A', { transport, probe: gates });
         const seen = (wanted: string): number => gates.seen.filter(({ point }) => point === wanted).length;
         const replies = holdReplies(a, statement, but);
         const runId = randomUUID();
