@@ -63,7 +63,7 @@ export interface InboxMessage {
 
 export const FAILURE_KEY = '@failure';
 
-/** A row with its answer as the fact it becomes. Field by field: a spread of this many costs more than the rest of a step. */
+/** The row of an attempt that has ended, with its answer, as the fact it becomes. Field by field: a spread of this many costs more than the rest of a step. */
 export const journaled = (row: JournalRow, position: number): JournalRow => ({
   key: row.key,
   name: row.name,
@@ -73,7 +73,7 @@ export const journaled = (row: JournalRow, position: number): JournalRow => ({
   answer: row.answer,
   attempts: row.attempts,
   askedAt: row.askedAt,
-  finishedAt: row.finishedAt === null ? null : Math.floor(row.finishedAt),
+  finishedAt: Math.floor(row.finishedAt!),
   wakeAt: null,
   event: row.event,
   eventId: row.eventId,
