@@ -43,7 +43,7 @@ export function arrivalsFor(journal: Journal, open: readonly Ask[], now: number)
   // the case of every step: nothing is made for it
   if (found.length === 0) return NONE;
   found.sort((a, b) => a.at - b.at || a.order - b.order);
-  const first = found[0]?.event;
+  const first = found[0]!.event;
   const taken = first ? found.filter(({ event }) => event === first) : beforeAnyEvent(found);
   const position = journal.position + 1;
   return {

@@ -63,25 +63,6 @@ export interface InboxMessage {
 
 export const FAILURE_KEY = '@failure';
 
-/** The row of an attempt that has ended, with its answer, as the fact it becomes. Field by field: a spread of this many costs more than the rest of a step. */
-export const journaled = (row: JournalRow, position: number): JournalRow => ({
-  key: row.key,
-  name: row.name,
-  kind: row.kind,
-  state: 'journaled',
-  position,
-  answer: row.answer,
-  attempts: row.attempts,
-  askedAt: row.askedAt,
-  finishedAt: Math.floor(row.finishedAt!),
-  wakeAt: null,
-  event: row.event,
-  eventId: row.eventId,
-  dispatched: row.dispatched,
-  digest: row.digest,
-  request: row.request,
-});
-
 /** The activation's picture of a run's journal: what is durable, and what the next flush makes durable. */
 export class Journal {
   readonly #rows = new Map<string, JournalRow>();
@@ -104,7 +85,7 @@ export class Journal {
       if (!known && !isMark(row)) this.#unseen.add(row.key);
       this.#set(row);
     }
-    if (rows.length > 0) this.#undelivered.sort((a, b) => a.position! - b.position!);
+    this.#undelivered.sort((a, b) => a.position! - b.position!);
     this.#receive(inbox);
   }
 
@@ -131,10 +112,6 @@ export class Journal {
     return this.#patches.values();
   }
 
-  get isPatched(): boolean {
-    return this.#patches.size > 0;
-  }
-
   get(key: string): JournalRow | undefined {
     return this.#rows.get(key);
   }
@@ -152,7 +129,6 @@ export class Journal {
 
   /** True while recorded rows with this key prefix exist for which the code has not asked yet: it is being replayed. */
   hasUnseen(prefix: string): boolean {
-    if (this.#unseen.size === 0) return false;
     for (const key of this.#unseen) if (key.startsWith(prefix)) return true;
     return false;
   }
@@ -177,7 +153,6 @@ export class Journal {
 
   #receive(inbox: readonly InboxMessage[]): void {
     this.#inbox = inbox;
-    if (inbox.length === 0 && this.#results.size === 0) return;
     this.#results = new Map(inbox.flatMap((one) => (one.key === null ? [] : [[one.key, one]])));
   }
 

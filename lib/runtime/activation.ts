@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
-import { FAILURE_KEY, Journal, journaled, type JournalRow } from '../engine/journal.js';
+import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import { patchRow, withNext } from '../engine/patch.js';
 import type { Ask, Outcome } from '../engine/replay.js';
@@ -301,7 +301,6 @@ export class Activation {
 
   /** A mark says what came next, if that is known by the flush that stores it. */
   #markNext(asked: string): void {
-    if (this.#marks.size === 0) return;
     for (const key of this.#marks) {
       if (this.#flush.pending.has(key)) this.#put(withNext(this.journal.get(key)!, asked));
     }
@@ -343,7 +342,11 @@ export class Activation {
       now: this.time(),
       random: this.on.chance.fraction(),
     });
-    this.#put(retryAt === null ? journaled(row, this.position + 1) : { ...row, wakeAt: retryAt });
+    this.#put(
+      retryAt === null
+        ? { ...row, state: 'journaled', position: this.position + 1, wakeAt: null }
+        : { ...row, wakeAt: retryAt },
+    );
     return retryAt;
   }
 
@@ -420,8 +423,7 @@ export class Activation {
 
   #put(asked: JournalRow): void {
     // in whole ms, so that ctx.now() does not depend on how the database rounds it
-    const isWhole = asked.finishedAt === null || Number.isInteger(asked.finishedAt);
-    const row = isWhole ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt!) };
+    const row = asked.finishedAt === null ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt) };
     this.journal.put(row);
     this.#code.found(row.key);
     this.#flush.pending.put(row);

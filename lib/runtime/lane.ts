@@ -78,7 +78,6 @@ export class Lane<T, R> {
   }
 
   async #drain(): Promise<void> {
-    if (this.#flushes >= (this.options.maxFlushes ?? 1)) return;
     this.#flushes++;
     while (this.#queue.length > 0) await this.#flush(this.#take());
     this.#flushes--;

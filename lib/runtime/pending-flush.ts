@@ -30,10 +30,6 @@ export class PendingFlush {
     return this.#rows.size === 0 && this.#consumed.size === 0 && this.#rollbacks === null;
   }
 
-  get consumes(): boolean {
-    return this.#consumed.size > 0;
-  }
-
   get rows(): JournalRow[] {
     return [...this.#rows.values()];
   }

@@ -102,12 +102,12 @@ export class RunFlush {
   ): AdvanceCommit {
     const { pending } = this;
     const { header, wanted, keyed } = this.#loaded;
-    const { rollbacks } = pending;
+    const { rollbacks, consumed } = pending;
     const ends = next.to === 'completed' || next.to === 'failed';
     const goesOn =
       next.to === 'continue' ||
       (next.to === 'suspend' && next.attempt === undefined && next.stuck === undefined);
-    const alone = tasks.length === 0 && !pending.consumes && rollbacks === null;
+    const alone = tasks.length === 0 && consumed.length === 0 && rollbacks === null;
     return {
       taskId: lease.taskId,
       fence: lease.fence,
@@ -117,7 +117,7 @@ export class RunFlush {
       wantedSeen: wanted,
       rows: pending.rows,
       tasks,
-      consumed: pending.consumed,
+      consumed,
       rollbacks,
       next,
     };

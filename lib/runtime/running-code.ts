@@ -150,7 +150,6 @@ export class RunningCode {
 
   /** The same as it looks at this moment. */
   get passesOver(): JournalRow | undefined {
-    if (!this.journal.isPatched) return undefined;
     return passedOver(this.journal.patches, PREFIXES[this.#phase], (key) => this.#asked.has(key));
   }
 

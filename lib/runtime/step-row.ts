@@ -38,12 +38,11 @@ export function stepRow(executed: ExecutedStep): StepEndRow {
   if (poll && executed.outcome.ok && executed.outcome.value === undefined)
     return lookRow(executed, poll, 'nothing');
   const outcome = encoded(executed.outcome, ask.key, codec);
+  const done = { ...before, attempts: attempt, finishedAt: now };
   if (outcome.ok) {
     const answer = { ok: true, value: outcome.value } as const;
-    const row = withAnswer(before, answer, attempt, now, poll ? null : before.request);
-    return { row, retryAt: null };
+    return { row: { ...done, answer, ...(poll && { request: null }) }, retryAt: null };
   }
-  const done = { ...before, attempts: attempt, finishedAt: now };
   const failure = toFailure(outcome.error, now);
   if (poll) return lookRow(executed, poll, failure);
   const again = decideRetry({
@@ -56,31 +55,6 @@ export function stepRow(executed: ExecutedStep): StepEndRow {
   if (again.retry) warn(ask, again.warning);
   return { row: { ...done, answer: failed(failure) }, retryAt: again.retry ? again.at : null };
 }
-
-/** Field by field: see `journaled`. */
-const withAnswer = (
-  row: JournalRow,
-  answer: Answer,
-  attempts: number,
-  finishedAt: number,
-  request: string | null,
-): JournalRow => ({
-  key: row.key,
-  name: row.name,
-  kind: row.kind,
-  state: row.state,
-  position: row.position,
-  answer,
-  attempts,
-  askedAt: row.askedAt,
-  finishedAt,
-  wakeAt: row.wakeAt,
-  event: row.event,
-  eventId: row.eventId,
-  dispatched: row.dispatched,
-  digest: row.digest,
-  request,
-});
 
 /** The row of a poll after a look that did not find anything. */
 function lookRow(executed: ExecutedStep, poll: PollTimes, seen: Failure | 'nothing'): StepEndRow {

@@ -115,7 +115,7 @@ export class StepRunner {
 
   /** Never throws: what the step throws is an outcome. */
   run(session: RunSession, ask: Ask, attempt: number, header: RunHeader, lease: Lease): Promise<StepEnd> {
-    // one promise for the whole of it: on Node 20 each costs about a microsecond while async hooks (the scope) are on
+    // one promise for the whole of it: on Node 20 each is dear while async hooks (the scope) are on
     return new Promise((resolve) => {
       if (!this.mayStart(lease)) return resolve('abandoned');
       const { execute, timeoutMs } = ask.request;

@@ -50,10 +50,17 @@ export class TypeOrmRunStore extends FlowStore {
       priorities,
       readRows,
     ]);
-    const { now, oldest_due_at: oldestDueAt, next_due_at: nextDueAt, flow_due_at: flowDueAt } = rows[0]!;
-    const { priorities: used } = rows[0]!;
+    const head = rows[0]!;
     const loads = readRows > 0 ? { loads: readClaims(rows) } : {};
-    return { tasks: toTasks(rows), now, oldestDueAt, nextDueAt, flowDueAt, priorities: used, ...loads };
+    return {
+      tasks: toTasks(rows),
+      now: head.now,
+      oldestDueAt: head.oldest_due_at,
+      nextDueAt: head.next_due_at,
+      flowDueAt: head.flow_due_at,
+      priorities: head.priorities,
+      ...loads,
+    };
   }
 
   async release(leases: readonly Lease[], delayMs: number, stuck: string | null = null): Promise<void> {

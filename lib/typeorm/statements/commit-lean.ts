@@ -1,5 +1,6 @@
 import type { Tables } from '../tables.js';
-import { IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
+import { ADVANCED, ENTRIES, MOVED, RESULTS } from './commit-parts.js';
+import { IMPATIENT_CLOCK, type Statement } from './statement.js';
 
 /** The ends that leave nothing to be told but their result. */
 const ENDS = `('completed', 'failed')`;
@@ -7,13 +8,12 @@ const ENDS = `('completed', 'failed')`;
 /**
  * The hot half of `commit`, for commits that are `lean` (see the port): no new tasks, no used-up messages, no flow-control key, no
  * retry of the run, and of a run that ends its advance task is the only one. Same locks in the same order, same fence on the
- * locked row, same answers when it is repeated; what is left out has nothing to do for such a commit. It is a third of the other's
- * work on the server, most of which was to start and end parts that find nothing.
+ * locked row, same answers when it is repeated; what is left out has nothing to do for such a commit, and costs to
+ * start and end all the same: of a lone commit of a step the server's part is 0.09 ms instead of 0.18 (pg_stat_statements).
  *
  * `= any($2)` and not a join: the generic plan of a join with an unnest of unknown length reads the whole table.
  *
- * Three texts of it: a part of a statement costs about 15 microseconds to start and end although it finds nothing, and at one run at a time
- * that is what a commit costs. The smallest is that of steps in-process, for which only rows are written; over HTTP the turn is counted
+ * Three texts of it, for the same reason. The smallest is that of steps in-process, for which only rows are written; over HTTP the turn is counted
  * as well; the whole one can also suspend and end.
  *
  * $2-$9 commits, $10-$26 journal rows (the first is the number of their commit).
@@ -33,23 +33,12 @@ owned as materialized (
     as i(task_id, fence, execution, turn, wanted, next, data, due_ms, n)
   join locked l on l.id = i.task_id and l.fence = i.fence and (i.turn is null or l.turn = i.turn)
 ),
-rows as (
-  insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,
-                         event, event_id, dispatched, digest, request)
-  select o.execution, n.key, n.name, n.kind, n.state, n.position, n.value, n.failure, n.attempts, ${toTime('n.asked_at')},
-         ${toTime('n.finished_at')}, ${toTime('n.wake_at')}, n.event, n.event_id, n.dispatched, n.digest, n.request
+rows as (${ENTRIES(t)}
   from unnest($10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[], $16::text[], $17::text[], $18::int[],
               $19::float8[], $20::float8[], $21::float8[], $22::text[], $23::uuid[], $24::boolean[], $25::text[], $26::text[])
     as n(n, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest, request)
-  join owned o using (n)
-  on conflict (execution, key) do update
-    set state = excluded.state, position = excluded.position, value = excluded.value, failure = excluded.failure,
-        attempts = excluded.attempts, finished_at = excluded.finished_at, wake_at = excluded.wake_at,
-        event_id = excluded.event_id, dispatched = excluded.dispatched, request = excluded.request
-    where (s.state = 'pending' and s.attempts <= excluded.attempts) or (s.state = 'answered' and excluded.state = 'journaled')
-)${parts.map((part) => `,\n${part(t)}`).join('')}
-select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due
-from owned o`;
+  join owned o using (n)${ADVANCED}
+)${parts.map((part) => `,\n${part(t)}`).join('')}${RESULTS}`;
 
 const ENDED = (t: Tables): string => `
 inbox as (
@@ -67,30 +56,20 @@ gone as (
   delete from ${t.task} k using owned o where k.id = o.task_id and o.next in ${ENDS}
 )`;
 
-const MOVED = (t: Tables): string => `
-suspended as (
-  update ${t.task} k
-  set lease_owner = case when o.next <> 'suspend' then k.lease_owner end,
-      turn = k.turn + 1,
-      lost = case when o.next = 'continue' then k.lost else 0 end,
-      stuck = null,
-      due_at = case when o.next = 'continue' then k.due_at
-                    when k.wanted > o.wanted then least(c.now, coalesce(${toTime('o.due_ms')}, 'infinity'))
-                    else coalesce(${toTime('o.due_ms')}, 'infinity') end
-  from owned o, clock c
-  where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))
+const GOING_ON = (t: Tables): string => `
+suspended as (${MOVED(t)}
 )`;
 
 /** Any lean commits. */
 export const commitLean: Statement = {
   name: 'workflow_commit_lean',
-  text: (t) => textOf(t, ENDED, MOVED),
+  text: (t) => textOf(t, ENDED, GOING_ON),
 };
 
 /** Lean commits that go on. */
 export const commitTurns: Statement = {
   name: 'workflow_commit_turns',
-  text: (t) => textOf(t, MOVED),
+  text: (t) => textOf(t, GOING_ON),
 };
 
 /** Lean commits that go on and count no turn. */

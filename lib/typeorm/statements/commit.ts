@@ -1,4 +1,5 @@
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
+import { ADVANCED, ENTRIES, MOVED, RESULTS } from './commit-parts.js';
 import { callQueue, QUEUE, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /** How an execution ends. `continued`: the run goes on as a new execution, inserted by the same statement. */
@@ -50,20 +51,11 @@ owned as materialized (
   from input i join locked l on l.id = i.task_id and l.fence = i.fence and (i.turn is null or l.turn = i.turn)
   cross join lateral (select i.next = 'continued' and l.wanted > i.wanted as late) s
 ),
-rows as (
-  insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,
-                         event, event_id, dispatched, digest, request)
-  select o.execution, n.key, n.name, n.kind, n.state, n.position, n.value, n.failure, n.attempts, ${toTime('n.asked_at')},
-         ${toTime('n.finished_at')}, ${toTime('n.wake_at')}, n.event, n.event_id, n.dispatched, n.digest, n.request
+rows as (${ENTRIES(t)}
   from unnest($9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::text[], $16::text[], $17::int[],
               $18::float8[], $19::float8[], $20::float8[], $21::text[], $22::uuid[], $23::boolean[], $31::text[], $32::text[])
     as n(task_id, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest, request)
-  join owned o using (task_id)
-  on conflict (execution, key) do update
-    set state = excluded.state, position = excluded.position, value = excluded.value, failure = excluded.failure,
-        attempts = excluded.attempts, finished_at = excluded.finished_at, wake_at = excluded.wake_at,
-        event_id = excluded.event_id, dispatched = excluded.dispatched, request = excluded.request
-    where (s.state = 'pending' and s.attempts <= excluded.attempts) or (s.state = 'answered' and excluded.state = 'journaled')
+  join owned o using (task_id)${ADVANCED}
   returning s.execution, s.key, s.state
 ),
 added as (
@@ -161,21 +153,9 @@ gone as (
   where k.execution = o.execution and o.next in ${ENDS}
   returning ${FLOW_COLUMNS}
 ),
-suspended as (
-  update ${t.task} k
-  set lease_owner = case when o.next <> 'suspend' then k.lease_owner end,
-      turn = k.turn + 1,
-      lost = case when o.next = 'continue' then k.lost else 0 end,
-      stuck = case when o.next <> 'continue' then o.data end,
-      due_at = case when o.next = 'continue' then k.due_at
-                    when k.wanted > o.wanted then least(c.now, coalesce(${toTime('o.due_ms')}, 'infinity'))
-                    else coalesce(${toTime('o.due_ms')}, 'infinity') end
-  from owned o, clock c
-  where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))
+suspended as (${MOVED(t)}
   returning ${FLOW_COLUMNS}
-),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'), WAITS('advances'))}
-select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due
-from owned o`,
+),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'), WAITS('advances'))}${RESULTS}`,
 };
 
 /** Which of these executions have ended under which fence: tells a repeated end from a lost lease. */

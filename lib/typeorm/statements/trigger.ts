@@ -67,8 +67,8 @@ from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
 /**
- * The hot half of `trigger`: runs of many callers without a parent, a flow-control key or a singleton key. Half of the other's work on
- * the server.
+ * The hot half of `trigger`: runs of many callers without a parent, a flow-control key or a singleton key. One alone costs
+ * the server 0.16 ms instead of 0.21; in batches of hundreds there is no difference.
  */
 export const triggerLean: Statement = {
   name: 'workflow_trigger_lean',
