@@ -251,6 +251,15 @@ describe.each(DATABASES)('client.schedules on $name', ({ create }) => {
     clock.at = NOON + HOUR;
     const store = one.app.get(RunStore);
     const trigger = store.trigger.bind(store);
+    const table = one.app.get(ScheduleStore);
+    const move = table.move.bind(table);
+    // from the start: a look that tries again by itself may be under way at any moment below
+    let lost = 0;
+    table.move = async (moves) => {
+      await move(moves);
+      if (lost++ === 0) throw Object.assign(new Error('terminated'), { code: '57P01' });
+      throw new Error('asked again for what was moved');
+    };
     const before = await schedules.get('a');
     store.trigger = async (rows, manager) => {
       await trigger(rows, manager);
@@ -261,14 +270,6 @@ describe.each(DATABASES)('client.schedules on $name', ({ create }) => {
     expect(await runsOf(one, 'a')).toEqual([]);
 
     store.trigger = trigger;
-    const table = one.app.get(ScheduleStore);
-    const move = table.move.bind(table);
-    let lost = 0;
-    table.move = async (moves) => {
-      await move(moves);
-      if (lost++ === 0) throw Object.assign(new Error('terminated'), { code: '57P01' });
-      throw new Error('asked again for what was moved');
-    };
     await one.runner.look();
     table.move = move;
     await one.work();
