@@ -74,6 +74,8 @@ import { WorkflowScheduler } from './runtime/scheduler.js';
 import { ScheduleRunner } from './runtime/schedules.js';
 import { RunDeliveries } from './runtime/run-deliveries.js';
 import { Signals } from './runtime/signals.js';
+import { LeftSteps } from './runtime/left-steps.js';
+import { StepAnswers } from './runtime/step-answers.js';
 import { StepDeliveries } from './runtime/step-deliveries.js';
 import { StepRunner } from './runtime/step-runner.js';
 import { SystemChance } from './runtime/system-chance.js';
@@ -199,6 +201,8 @@ const PROVIDERS: Provider[] = [
   ActivationFactory,
   RunDeliveries,
   StepDeliveries,
+  StepAnswers,
+  LeftSteps,
   DeliveryExecutor,
   LocalDeliveries,
   RemoteDeliveries,

@@ -13,9 +13,11 @@ import {
   type WorkflowModuleOptions,
 } from 'nestjs-workflow';
 import { Clock, RunIntake, SignalChannel } from '../lib/ports/index.js';
+import type { RuntimeConfig } from '../lib/runtime/config.js';
 import { ScheduleRunner } from '../lib/runtime/schedules.js';
 import { Database } from '../lib/typeorm/database.js';
 import { EMBEDDED_DUMP } from '../lib/workflow.persistence.js';
+import { RUNTIME_OVERRIDES } from '../lib/workflow.tokens.js';
 import { Counter, TickedClock } from './support/counter.js';
 import { DATABASES, type TestDatabase } from './support/databases.js';
 
@@ -90,25 +92,32 @@ const oneConnection = (database: TestDatabase): WorkflowModuleOptions['database'
     ? database.options
     : { type: 'postgres' as const, url: database.url, poolSize: 1 };
 
-/** A new PGlite starts from it in half a second instead of three. */
 @Module({})
-class Dump {}
-const dumpOf = ({ loadDataDir }: TestDatabase): DynamicModule => ({
-  module: Dump,
+class Values {}
+const withValues = ({ loadDataDir }: TestDatabase, runtime: Partial<RuntimeConfig>): DynamicModule => ({
+  module: Values,
   global: true,
-  providers: [{ provide: EMBEDDED_DUMP, useValue: loadDataDir }],
-  exports: [EMBEDDED_DUMP],
+  providers: [
+    // a new PGlite starts from it in half a second instead of three
+    { provide: EMBEDDED_DUMP, useValue: loadDataDir },
+    { provide: RUNTIME_OVERRIDES, useValue: runtime },
+  ],
+  exports: [EMBEDDED_DUMP, RUNTIME_OVERRIDES],
 });
 
 describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
   let app: INestApplication;
   let database: TestDatabase;
 
-  async function start(options: WorkflowModuleOptions, clock?: Clock): Promise<Counter> {
+  async function start(
+    options: WorkflowModuleOptions,
+    clock?: Clock,
+    runtime: Partial<RuntimeConfig> = {},
+  ): Promise<Counter> {
     database = await create();
     const builder = Test.createTestingModule({
       imports: [
-        dumpOf(database),
+        withValues(database, runtime),
         WorkflowModule.forRoot({ database: oneConnection(database), worker: QUIET, ...options }),
       ],
       providers: [InARow, SideBySide, Calls, Work],
@@ -185,8 +194,21 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     }
   });
 
-  it('10 steps side by side in-process: one statement for all of them at each hop', async () => {
+  it('10 steps side by side in-process: the trigger, one flush for all of them and the end, one notify', async () => {
     const counter = await start({ transport: 'in-process' });
+    const told = counter.nextSignal();
+    await app.get(WorkflowClient).trigger(SideBySide, undefined);
+    await told;
+    await app.get(WorkflowScheduler).idle();
+    await counter.settled();
+    expect(counter.take()).toEqual({ workflow_trigger_lean: 1, workflow_commit_lean: 1, workflow_notify: 1 });
+    // the task of the run: inserted, deleted; each step once
+    expect(await counter.rowWrites('workflow_task')).toBe(2);
+    expect(await counter.rowWrites('workflow_step')).toBe(STEPS);
+  });
+
+  it('10 steps side by side as tasks: one statement for all of them at each hop', async () => {
+    const counter = await start({ transport: 'in-process' }, undefined, { sideSteps: false });
     const scheduler = app.get(WorkflowScheduler);
     const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(() => resolve()));
     await app.get(WorkflowClient).trigger(SideBySide, undefined);
@@ -232,7 +254,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
   });
 
   it('and three row writes in two tables for each of them', async () => {
-    const counter = await start({ transport: 'in-process' });
+    const counter = await start({ transport: 'in-process' }, undefined, { sideSteps: false });
     const ended = new Promise<void>((resolve) => app.get(RunIntake).onEnded(() => resolve()));
     await app.get(WorkflowClient).trigger(SideBySide, undefined);
     await ended;

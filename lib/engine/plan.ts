@@ -8,8 +8,20 @@ export type Plan =
   | { readonly do: 'execute'; readonly ask: Ask; readonly attempt: number }
   /** give the lease back; steps become tasks of their own; `dueAt` is the earliest moment at which time alone answers something */
   | { readonly do: 'suspend'; readonly dispatch: readonly JournalRow[]; readonly dueAt: number | null }
+  /** start these here, beside each other and what executes already; with none, one of those that execute is waited for */
+  | { readonly do: 'start'; readonly asks: readonly Ask[] }
   /** the code awaits something that is not durable */
   | { readonly do: 'listen' };
+
+/** What an activation that may execute several steps at a time has under way. */
+export interface Beside {
+  /** true of a step that executes here, under the lease of the run */
+  readonly executes: (key: string) => boolean;
+  /** so many more may be started now */
+  readonly places: number;
+  /** what finds no place may wait for one here; else it becomes a task, for whoever has a place */
+  readonly mayWait: boolean;
+}
 
 /** A first row for an ask that has none: what it waits for and since when. Executable asks get one only when they become tasks. */
 export function pendingRow(ask: Ask, now: number): JournalRow {
@@ -60,14 +72,19 @@ const hasTask = (ask: Ask): boolean => isExecutable(ask) || ask.request.call !==
 export const unstarted = (journal: Journal, open: readonly Ask[]): Ask[] =>
   open.filter((ask) => ask.request.start !== undefined && journal.get(ask.key) === undefined);
 
+/** A step of which nothing is recorded: no time and no other process has anything to do with it. (A poll has its row at once.) */
+const isFresh = (journal: Journal, ask: Ask): boolean => isInline(ask) && journal.get(ask.key) === undefined;
+
 /**
  * Decides what happens next from what is asked and not answered.
  * A step is executed inline only if nothing else of the run is outstanding: so a ten-minute step never holds up a timeout
  * beside it, and parallel steps are parallel calls. A step with flow control of its own is never executed inline.
+ * In-process (`beside`) parallel steps execute beside each other under the lease of the run, for as long as nothing but such steps is
+ * outstanding; a first wait, retry or call makes tasks of all of them, also of those that execute (see side-steps.ts).
  */
-export function planFor(journal: Journal, open: readonly Ask[], now: number): Plan {
+export function planFor(journal: Journal, open: readonly Ask[], now: number, beside?: Beside): Plan {
   const only = open.length === 1 ? open[0]! : undefined;
-  if (only !== undefined && isInline(only)) {
+  if (only !== undefined && isInline(only) && !beside?.executes(only.key)) {
     const row = journal.get(only.key);
     if (row === undefined) return { do: 'execute', ask: only, attempt: 1 };
     if (!row.dispatched && (row.wakeAt === null || row.wakeAt <= now)) {
@@ -76,6 +93,17 @@ export function planFor(journal: Journal, open: readonly Ask[], now: number): Pl
     return { do: 'suspend', dispatch: [], dueAt: row.dispatched ? null : row.wakeAt };
   }
   if (open.length === 0) return { do: 'listen' };
+  return (beside && startable(journal, open, beside)) ?? suspended(journal, open, now);
+}
+
+function startable(journal: Journal, open: readonly Ask[], beside: Beside): Plan | undefined {
+  if (!open.every((ask) => isFresh(journal, ask))) return undefined;
+  const waiting = open.filter(({ key }) => !beside.executes(key));
+  if (waiting.length > beside.places && !beside.mayWait) return undefined;
+  return { do: 'start', asks: waiting.slice(0, beside.places) };
+}
+
+function suspended(journal: Journal, open: readonly Ask[], now: number): Plan {
   const dispatch: JournalRow[] = [];
   let dueAt: number | null = null;
   for (const ask of open) {

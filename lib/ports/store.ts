@@ -128,6 +128,8 @@ export interface NewTask {
   readonly kind: 'step' | 'call';
   /** null: as its run, if it is a step */
   readonly flow?: ResolvedFlow | null;
+  /** the worker that executes it already: its task is inserted leased to it (see `leased`). Never of a run with a flow-control key */
+  readonly owner?: string;
 }
 
 /** One durable flush of an activation. All of it is stored, or (lease lost) nothing. */
@@ -295,6 +297,8 @@ export abstract class RunStore {
   abstract load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]>;
   abstract commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]>;
   abstract answer(commits: readonly StepCommit[]): Promise<CommitResult[]>;
+  /** Steps of this execution whose tasks are leased to the worker. */
+  abstract leased(execution: string, worker: string): Promise<(Lease & { readonly key: string })[]>;
 
   /**
    * Leases up to `limit` due tasks of these workflows to the worker, and up to `calls` of their external calls. `floor`: skip what

@@ -4,7 +4,9 @@ import type { WorkflowDefinition } from '../registry/index.js';
 import { Activation } from './activation.js';
 import type { ActivationDependencies } from './activation.types.js';
 import { RuntimeConfig } from './config.js';
+import { Capacity } from './capacity.js';
 import { JournalWriter } from './journal-writer.js';
+import { Leases } from './leases.js';
 import { Signals } from './signals.js';
 import { StepRunner } from './step-runner.js';
 
@@ -16,6 +18,8 @@ export class ActivationFactory {
   constructor(
     writer: JournalWriter,
     steps: StepRunner,
+    capacity: Capacity,
+    leases: Leases,
     codec: Codec,
     effects: RunEffects,
     clock: Clock,
@@ -35,6 +39,8 @@ export class ActivationFactory {
     this.#dependencies = {
       writer,
       steps,
+      capacity,
+      worker: leases.worker,
       codec,
       effects,
       clock,

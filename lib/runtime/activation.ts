@@ -24,6 +24,7 @@ import { lostTooOften } from './not-executed.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
 import { RunningCode, turn } from './running-code.js';
+import { SideSteps, type EndedSideStep } from './side-steps.js';
 import { stepRow } from './step-row.js';
 import { STUCK_MS } from './stuck.js';
 
@@ -49,6 +50,7 @@ export class Activation {
   #planned = 0;
   readonly #flush: RunFlush;
   readonly #ending: RunEnding;
+  readonly #side: SideSteps;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new Set<string>();
   /** keys of new marks behind which nothing was asked yet */
@@ -86,6 +88,7 @@ export class Activation {
       position: () => this.position,
       put: (row) => this.#put(row),
     });
+    this.#side = new SideSteps(on, this.#code);
     this.#code.start(endedOf(this.journal.get(FAILURE_KEY)));
   }
 
@@ -213,6 +216,14 @@ export class Activation {
 
   /** Goes on until the run waits, ends, or the budget is used up. */
   async advance(options: AdvanceOptions): Promise<ActivationEnd> {
+    try {
+      return await this.#advance(options);
+    } finally {
+      this.#side.abandon(options.lease);
+    }
+  }
+
+  async #advance(options: AdvanceOptions): Promise<ActivationEnd> {
     let executed = 0;
     // what undoes a run, or handles its failure, has no limit but this: the step that keeps killing its processes is given up
     const deadly = this.#code.ended !== undefined && this.#flush.loaded.lost >= this.on.config.maxLosses;
@@ -231,6 +242,7 @@ export class Activation {
       this.#planned = code.asked;
       if (passed) return this.#end(options, this.#stuck(this.#older(passed)));
       if (code.exit || code.outcome) {
+        this.#side.abandon(options.lease);
         const next = code.exit ? this.#ending.left(code.exit) : this.#ending.settled(code.outcome!);
         if (next) return this.#end(options, next);
         continue;
@@ -244,9 +256,15 @@ export class Activation {
       const limit = this.#ending.limit();
       // whatever the code has done during an await since it was looked at wakes nobody any more
       if (!limit && ((this.#gathers && (await this.#gather())) || this.#hasMoved)) continue;
-      const plan = planFor(this.journal, open, this.time());
+      const ended = this.#side.take();
+      if (ended.length > 0) {
+        if (!(await this.#recordSide(ended))) return { next: 'lost' };
+        continue;
+      }
+      const plan = planFor(this.journal, open, this.time(), this.#mayFanOut(options) ? this.#side.beside : undefined);
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
+        this.#side.abandon(options.lease);
         const next = this.#ending.failed(stop);
         if (next) return this.#end(options, next);
       }
@@ -259,6 +277,10 @@ export class Activation {
         }
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
+      }
+      if (plan.do === 'start') {
+        if (!(await this.#startBeside(plan.asks, open, options))) return { next: 'lost' };
+        continue;
       }
       if (executed >= (this.#paced ? 1 : options.budget) || options.adopted()) return this.#handOver(options);
       if (!this.#flush.pending.isEmpty && !(await this.#send(options, CONTINUE))) return { next: 'lost' };
@@ -279,6 +301,40 @@ export class Activation {
   get #hasMoved(): boolean {
     const { outcome, exit, asked } = this.#code;
     return outcome !== undefined || exit !== undefined || asked !== this.#planned;
+  }
+
+  /**
+   * Over HTTP parallel steps are calls of their own. With flow control each is claimed. What has cost a process already gets a task of
+   * its own, so that it is known which of the steps it was. What comes after `run` is done one by one.
+   */
+  #mayFanOut({ guarded }: AdvanceOptions): boolean {
+    const { lost, gather, keyed } = this.#flush.loaded;
+    return this.on.config.sideSteps && !guarded && !keyed && lost === 0 && gather === 0 && this.#code.phase === 'run';
+  }
+
+  /** Starts these beside those that execute, and waits until something has happened. False: the lease is lost. */
+  async #startBeside(asks: readonly Ask[], open: readonly Ask[], options: AdvanceOptions): Promise<boolean> {
+    // also with nothing to be started: what has ended is durable before what takes longer has
+    if (!(await this.#flushed(options))) return false;
+    const { session } = this.#code;
+    for (const ask of asks) this.#side.start(ask, session, this.header, options.lease, this.time());
+    // whatever the code has done meanwhile wakes nobody any more
+    if (this.#hasMoved) return true;
+    const waiting = open.filter(({ key }) => !this.#side.executes(key)).length;
+    const { deadlineAt } = this.header;
+    await this.#side.next(waiting, deadlineAt === null ? Infinity : deadlineAt - this.time());
+    return true;
+  }
+
+  /** False: the lease is lost. */
+  async #recordSide(ended: readonly EndedSideStep[]): Promise<boolean> {
+    const { probe } = this.on;
+    if (ended.some(({ outcome }) => outcome === 'abandoned')) return false;
+    for (const { ask, startedAt, outcome } of ended) {
+      if (probe) await probe.at('step-executed', { runId: this.header.runId, step: ask.key });
+      this.#record(ask, 1, startedAt, outcome as Outcome);
+    }
+    return true;
   }
 
   get #paced(): boolean {
@@ -367,13 +423,15 @@ export class Activation {
       kind: kind === 'call' ? ('call' as const) : ('step' as const),
       dueAt: wakeAt ?? this.time(),
       flow: this.#code.find(key)?.request.flow ?? null,
+      ...(this.#side.executes(key) && { owner: this.on.worker }),
     }));
     if (!(await this.#send(options, { to: 'suspend', dueAt: due, listens }, tasks))) return { next: 'lost' };
+    const left = this.#side.leave();
     for (const { key } of waits) this.#listened.add(key);
     if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
     const dispatched = this.#code.open().filter((ask) => this.journal.get(ask.key)?.dispatched).length;
     const events = waits.map(({ event }) => event);
-    return { next: 'waiting', dueAt: this.#flush.due ? this.time() : due, waits: events, dispatched };
+    return { next: 'waiting', dueAt: this.#flush.due ? this.time() : due, waits: events, dispatched, left };
   }
 
   async #handOver(options: AdvanceOptions): Promise<ActivationEnd> {
@@ -381,7 +439,7 @@ export class Activation {
     if (options.adopted() || this.#paced) {
       const dueAt = this.time();
       return (await this.#send(options, { to: 'suspend', dueAt }))
-        ? { next: 'waiting', dueAt, waits: [], dispatched: 0 }
+        ? { next: 'waiting', dueAt, waits: [], dispatched: 0, left: [] }
         : { next: 'lost' };
     }
     return (await this.#send(options, CONTINUE)) ? { next: 'continue' } : { next: 'lost' };
@@ -389,7 +447,7 @@ export class Activation {
 
   async #end(options: AdvanceOptions, next: Next): Promise<ActivationEnd> {
     if (!(await this.#send(options, next))) return { next: 'lost' };
-    if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0 };
+    if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0, left: [] };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
     return { next: 'finished', how: next };
   }

@@ -1,12 +1,17 @@
 import type { Ask, Exit, Outcome } from '../engine/replay.js';
 import type { AdvanceCommit, Chance, Clock, Codec, Lease, Probe, RunEffects } from '../ports/index.js';
+import type { Capacity } from './capacity.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
+import type { SideStep } from './side-steps.js';
 import type { StepRunner } from './step-runner.js';
 
 export interface ActivationDependencies {
   readonly writer: JournalWriter;
   readonly steps: StepRunner;
+  readonly capacity: Capacity;
+  /** this process, as leases name it */
+  readonly worker: string;
   readonly codec: Codec;
   readonly effects: RunEffects;
   readonly clock: Clock;
@@ -26,6 +31,8 @@ export type ActivationEnd =
       readonly dueAt: number | null;
       readonly waits: readonly string[];
       readonly dispatched: number;
+      /** steps that go on executing here, under tasks of their own that are leased to this process */
+      readonly left: readonly SideStep[];
     }
   | { readonly next: 'finished'; readonly how: AdvanceCommit['next'] }
   | { readonly next: 'lost' };

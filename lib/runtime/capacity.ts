@@ -10,6 +10,8 @@ export class Capacity {
   #owner: string | null = null;
   #priorities: readonly number[] = [0];
   #start: (task: Task, fresh: Loaded | null) => void = () => {};
+  /** called when a place has become free */
+  onFreed: () => void = () => {};
 
   open(
     owner: string,
@@ -61,6 +63,7 @@ export class Capacity {
 
   giveBack(count = 1): void {
     this.#used -= count;
+    this.onFreed();
   }
 
   /** Starts a run that was inserted already leased; its place was reserved. */

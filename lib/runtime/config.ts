@@ -23,6 +23,8 @@ export abstract class RuntimeConfig {
   abstract readonly maxSteps: number;
   /** how long the code may await something that is not durable before the run fails as WF_NO_PROGRESS */
   abstract readonly activationTimeoutMs: number;
+  /** in-process: parallel steps execute beside each other in the activation that asks for them; false: each is a task, for any process */
+  abstract readonly sideSteps: boolean;
   /** activations kept in memory between two deliveries of a run; 0: each delivery replays from the journal */
   abstract readonly parkLimit: number;
   /** losses without progress after which a run fails as WF_WORKER_LOST */

@@ -49,23 +49,48 @@ export class PendingFlush {
   }
 }
 
+/** Nothing of this commit but these rows, after which the run starts over from its journal. */
+const onlyRows = (commit: AdvanceCommit, rows: readonly JournalRow[], now: number): AdvanceCommit => ({
+  ...commit,
+  lean: false,
+  rows,
+  tasks: [],
+  consumed: [],
+  rollbacks: null,
+  next: { to: 'suspend', dueAt: now },
+});
+
+/** What the database has refused, as the failure of the step that gave it. */
+const refused = (row: JournalRow, error: unknown): JournalRow => ({
+  ...row,
+  answer: { ok: false, failure: encodeFailure(toFailure(error)) },
+});
+
 /**
- * Commits to try in turn when the database has refused a value of this one: first the step that gave it fails and the run
- * starts over from its journal; if not even that can be stored, the run fails.
+ * Commits to make instead when the database has refused a value of this one, each as a list to be tried in turn: the step that gave it fails,
+ * and the run starts over from its journal; if not even that can be stored, the run fails. Of steps that have executed beside each
+ * other any may have given it: each is stored by itself, so that the results of the others are kept. (All of them go on but the last; only
+ * deliveries that are not guarded have several, so no turn is counted.)
  */
-export function withoutCulprit(commit: AdvanceCommit, error: unknown, now: number): AdvanceCommit[] {
-  const failure = encodeFailure(toFailure(error));
+export function withoutCulprit(
+  commit: AdvanceCommit,
+  error: unknown,
+  now: number,
+): readonly (readonly AdvanceCommit[])[] {
   const failed: AdvanceCommit = {
-    ...commit,
-    lean: false,
-    rows: [],
-    tasks: [],
-    consumed: [],
-    rollbacks: null,
-    next: { to: 'failed', error: failure },
+    ...onlyRows(commit, [], now),
+    next: { to: 'failed', error: encodeFailure(toFailure(error)) },
   };
+  const executed = commit.rows.filter(({ attempts, answer }) => attempts > 0 && answer !== null);
+  if (executed.length > 1) {
+    const goesOn = { next: { to: 'continue' } } as const;
+    const alone = executed.map((row) => [
+      { ...onlyRows(commit, [row], now), ...goesOn },
+      { ...onlyRows(commit, [refused(row, error)], now), ...goesOn },
+      failed,
+    ]);
+    return [...alone, [onlyRows(commit, [], now)]];
+  }
   const culprit = commit.rows.findLast((row) => row.answer !== null);
-  if (!culprit) return [failed];
-  const row: JournalRow = { ...culprit, answer: { ok: false, failure } };
-  return [{ ...failed, rows: [row], next: { to: 'suspend', dueAt: now } }, failed];
+  return [culprit ? [onlyRows(commit, [refused(culprit, error)], now), failed] : [failed]];
 }

@@ -18,6 +18,7 @@ import { Inspector } from './inspector.js';
 import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { keyOf, Leases } from './leases.js';
+import { LeftSteps } from './left-steps.js';
 import { Signals } from './signals.js';
 
 /** How a parked run was left: under which lease, in which life of this process, and what it was loaded with. */
@@ -25,6 +26,11 @@ interface Standing {
   readonly lease: Lease;
   readonly life: number;
   readonly loaded: Loaded;
+}
+
+/** Set when steps of the activation go on executing after it. */
+interface Left {
+  finished?: Promise<void>;
 }
 
 type Waiting = Extract<ActivationEnd, { next: 'waiting' }>;
@@ -45,6 +51,7 @@ export class RunDeliveries {
     private readonly leases: Leases,
     private readonly signals: Signals,
     private readonly aftermath: Aftermath,
+    private readonly left: LeftSteps,
     @Optional() private readonly probe?: Probe,
     @Optional() private readonly inspector?: Inspector,
   ) {}
@@ -59,11 +66,31 @@ export class RunDeliveries {
   }
 
   /** @param adopted true once this process has taken over the lease */
-  async advance(
+  advance(
     delivery: Delivery,
     definition: WorkflowDefinition,
     mode: DeliveryMode,
     adopted: () => boolean,
+  ): Promise<DeliveryReply> {
+    const left: Left = {};
+    const advanced = this.#advance(delivery, definition, mode, adopted, left);
+    // most leave nothing: no promise more for them
+    return advanced.then((reply) => (left.finished ? this.#after(left.finished, reply) : reply));
+  }
+
+  /** Under way until the last one is answered, so that a shutdown waits for it; that the run waits is known at once. */
+  async #after(finished: Promise<void>, reply: DeliveryReply): Promise<DeliveryReply> {
+    if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
+    await finished;
+    return { next: 'waiting' };
+  }
+
+  async #advance(
+    delivery: Delivery,
+    definition: WorkflowDefinition,
+    mode: DeliveryMode,
+    adopted: () => boolean,
+    left: Left,
   ): Promise<DeliveryReply> {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
@@ -88,6 +115,8 @@ export class RunDeliveries {
         adopted,
       });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
+      if (reached.next === 'waiting' && reached.left.length > 0)
+        left.finished = this.left.finish(reached.left, loaded.header, activation.time(), life);
       const reply =
         reached.next === 'waiting'
           ? await this.#wait(reached, activation, lease)

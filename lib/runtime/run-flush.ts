@@ -127,11 +127,22 @@ export class RunFlush {
   async #unstorable(commit: AdvanceCommit, error: unknown): Promise<false> {
     if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
     this.#logger.error(`Run ${this.#loaded.header.runId}: ${error.message}`);
-    const [first, last] = withoutCulprit(commit, error, this.time());
-    await this.on.writer.commit(first!).catch((again: unknown) => {
-      if (!last) throw again;
-      return this.on.writer.commit(last);
-    });
+    for (const inTurn of withoutCulprit(commit, error, this.time())) {
+      const made = await this.#firstStorable(inTurn);
+      if (made.next.to === 'failed') break;
+    }
     return false;
+  }
+
+  async #firstStorable(commits: readonly AdvanceCommit[]): Promise<AdvanceCommit> {
+    for (const [i, commit] of commits.entries()) {
+      try {
+        await this.on.writer.commit(commit);
+        return commit;
+      } catch (error) {
+        if (i === commits.length - 1) throw error;
+      }
+    }
+    throw new RangeError('no commit');
   }
 }

@@ -21,6 +21,8 @@ export interface CodeDependencies {
   readonly config: RuntimeConfig;
 }
 
+const NOTHING = (): void => {};
+
 let next: Promise<void> | undefined;
 
 /**
@@ -48,7 +50,8 @@ export class RunningCode {
   readonly #ours = new Set<string>();
   /** keys that were asked for, and those of the calls of `ctx.patched` */
   readonly #asked = new Set<string>();
-  #wake: () => void = () => {};
+  /** called when the code asks for something, or ends */
+  onActivity: () => void = NOTHING;
   readonly #logger = new Logger('Workflow');
 
   /**
@@ -86,7 +89,7 @@ export class RunningCode {
     const prefix = PREFIXES[phase];
     const replay = new Replay(prefix);
     this.#replay = replay;
-    replay.onActivity = () => this.#wake();
+    replay.onActivity = () => this.onActivity();
     const { codec, effects, config } = this.on;
     const isLive = (): boolean => this.#live && !this.journal.hasUnseen(prefix);
     this.#session = startCode(
@@ -220,11 +223,11 @@ export class RunningCode {
   async activity(ms: number): Promise<boolean> {
     let callOff = (): void => {};
     const active = await new Promise<boolean>((resolve) => {
-      this.#wake = () => resolve(true);
+      this.onActivity = () => resolve(true);
       callOff = this.on.clock.after(ms, () => resolve(false));
     });
     callOff();
-    this.#wake = () => {};
+    this.onActivity = NOTHING;
     if (active) await turn();
     return active;
   }

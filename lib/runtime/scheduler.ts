@@ -89,6 +89,9 @@ export class WorkflowScheduler {
       this.#launch(task);
     });
     this.leases.onFreed = () => this.wake();
+    this.capacity.onFreed = () => {
+      if (this.#again || this.#left) this.wake();
+    };
     this.#unsubscribe = [
       this.signals.on('due', () => this.wake()),
       this.signals.onDueIn((ms) => this.#wakeIn(ms)),
@@ -270,7 +273,7 @@ export class WorkflowScheduler {
       else this.capacity.giveBack();
       // its slot is free, or it stands in line again
       if (task.flow) this.signals.announceDue();
-      if (this.#again || this.#left) this.wake();
+      if (call && (this.#again || this.#left)) this.wake();
     });
     this.#driving.add(driving);
   }

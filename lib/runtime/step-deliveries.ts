@@ -1,18 +1,8 @@
-import { Inject, Injectable, Logger, Optional } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import { pendingRow } from '../engine/plan.js';
 import { WorkflowError } from '../errors/index.js';
-import {
-  Chance,
-  Clock,
-  Codec,
-  Probe,
-  RunStore,
-  type Delivery,
-  type DeliveryReply,
-  type Lease,
-  type Loaded,
-} from '../ports/index.js';
+import { Clock, RunStore, type Delivery, type DeliveryReply, type Lease, type Loaded } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
 import { ActivationCache } from './activation-cache.js';
@@ -22,10 +12,8 @@ import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { lostTooOften, runFailedBefore } from './not-executed.js';
-import { Signals } from './signals.js';
-import { answerStep } from './step-answer.js';
+import { StepAnswers } from './step-answers.js';
 import { STUCK_MS } from './stuck.js';
-import { stepRow } from './step-row.js';
 import { StepRunner } from './step-runner.js';
 
 /** Everything beyond the position a load asks for: none of the journaled rows. */
@@ -43,12 +31,9 @@ export class StepDeliveries {
     private readonly cache: ActivationCache,
     private readonly steps: StepRunner,
     private readonly leases: Leases,
-    private readonly signals: Signals,
-    private readonly codec: Codec,
+    private readonly answers: StepAnswers,
     private readonly clock: Clock,
-    private readonly chance: Chance,
     @Inject(RuntimeConfig) private readonly config: RuntimeConfig,
-    @Optional() private readonly probe?: Probe,
   ) {}
 
   async execute(delivery: Delivery, key: string, definition: WorkflowDefinition): Promise<DeliveryReply> {
@@ -76,26 +61,8 @@ export class StepDeliveries {
         ? lostTooOften(`Step "${key}"`, loaded.lost)
         : await this.steps.run(found.session, found.ask, attempt, header, lease);
     if (outcome === 'abandoned') return { next: 'stale' };
-    if (this.probe) await this.probe.at('step-executed', { runId, step: key });
-    const now = loaded.now + (this.clock.sqlElapsed() - started);
-    const { row, retryAt } = stepRow({
-      before,
-      outcome,
-      attempt,
-      ask: found.ask,
-      codec: this.codec,
-      startedAt: loaded.now,
-      now,
-      random: this.chance.fraction(),
-    });
-    if (this.probe) await this.probe.at('answer-sent', { runId, step: key });
-    const answer = { ...lease, execution: header.execution, row, retryAt };
-    const result = await answerStep(this.writer, answer);
-    if (this.probe) await this.probe.at('answer-durable', { runId, step: key });
-    if (result === 'lost') return { next: 'stale' };
-    if (retryAt !== null) return { next: 'waiting', dueInMs: retryAt - now };
-    this.signals.announceDue();
-    return { next: 'done' };
+    const startedAt = loaded.now;
+    return this.answers.give({ lease, header, ask: found.ask, before, attempt, startedAt, started }, outcome);
   }
 
   /** Kept until fitting code is deployed, or another instance has it; looked at again now and then. */

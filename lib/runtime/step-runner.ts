@@ -53,8 +53,10 @@ export const idempotencyKey = (header: RunHeader, key: string): string =>
 
 interface Executing {
   readonly execution: string;
-  readonly lease: Lease;
+  lease: Lease;
   abort(reason: Error): void;
+  /** undefined of what is watched */
+  readonly step?: { readonly step: string };
 }
 
 /** One attempt while it executes. Ends once: by its outcome, its time limit, or because its lease is gone. */
@@ -63,8 +65,8 @@ class Attempt implements Executing {
 
   constructor(
     readonly execution: string,
-    readonly lease: Lease,
-    private readonly step: ExecutingStep,
+    public lease: Lease,
+    readonly step: ExecutingStep,
     private readonly executing: Set<Executing>,
     private readonly resolve: (end: StepEnd) => void,
   ) {
@@ -142,6 +144,17 @@ export class StepRunner {
   abortLease({ taskId, fence }: Lease, reason: Error): void {
     for (const one of this.#executing)
       if (one.lease.taskId === taskId && one.lease.fence === fence) one.abort(reason);
+  }
+
+  /** The attempt of this step has a task of its own from now on: what becomes of the lease of the run concerns it no more. */
+  move(execution: string, key: string, lease: Lease): void {
+    for (const one of this.#executing)
+      if (one.execution === execution && one.step?.step === key) one.lease = lease;
+  }
+
+  /** Fires the signal of the attempt of this step; its outcome no longer counts. */
+  abandon(execution: string, key: string, reason: Error): void {
+    for (const one of this.#executing) if (one.execution === execution && one.step?.step === key) one.abort(reason);
   }
 
   abortAll(reason: Error): void {

@@ -99,6 +99,7 @@ export function commitValues(now: number | null, commits: readonly AdvanceCommit
     int4s(tasks.map(({ flow }) => flow?.rate ?? null)),
     int4s(tasks.map(({ flow }) => flow?.periodMs ?? null)),
     int4s(commits.map((c) => c.rollbacks)),
+    uuids(tasks.map(({ owner }) => owner ?? null)),
   ];
 }
 

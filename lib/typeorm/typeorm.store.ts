@@ -77,6 +77,14 @@ export class TypeOrmRunStore extends FlowStore {
     return (await this.query(sql.adopt, [lease.taskId, lease.fence, worker])).length > 0;
   }
 
+  async leased(execution: string, worker: string): Promise<(Lease & { readonly key: string })[]> {
+    const rows = await this.query<{ task_id: string; fence: number; key: string }>(sql.leasedSteps, [
+      execution,
+      worker,
+    ]);
+    return rows.map(({ task_id: taskId, fence, key }) => ({ taskId, fence, key }));
+  }
+
   async reactivate(execution: string, late: boolean): Promise<void> {
     await this.query(sql.reactivate, [this.now(), execution, late ? 1 : 0]);
   }

@@ -262,6 +262,30 @@ export function journaling(bench: () => Bench): void {
     ]);
   });
 
+  it('inserts the task of a step that executes already leased to who executes it, once', async () => {
+    const b = bench();
+    const [advance, mine] = [await b.claimed(), randomUUID()];
+    const commit = {
+      rows: [b.journalRow('mine', { dispatched: true }), b.journalRow('free', { dispatched: true })],
+      tasks: [
+        { key: 'mine', kind: 'step' as const, dueAt: b.now, owner: mine },
+        { key: 'free', kind: 'step' as const, dueAt: b.now },
+      ],
+      next: { to: 'suspend', dueAt: null } as const,
+    };
+    expect(await b.commit(advance, commit)).toBe('committed');
+    expect(await b.commit(advance, commit)).toBe('committed');
+    const leased = await b.store.leased(advance.execution, mine);
+    expect(leased).toEqual([{ key: 'mine', taskId: expect.any(String), fence: 1 }]);
+    expect(await b.store.leased(advance.execution, randomUUID())).toEqual([]);
+    expect((await b.claim()).map(({ step }) => step)).toEqual(['free']);
+    // it is answered under that lease, and the run hears of it; repeated after that, the commit does not bring it back
+    expect(await b.answer({ ...advance, ...leased[0]!, step: 'mine', kind: 'step' })).toBe('committed');
+    expect(await b.commit(advance, commit)).toBe('due');
+    expect(await b.store.leased(advance.execution, mine)).toEqual([]);
+    expect((await b.claim()).map(({ step }) => step)).toEqual([null]);
+  });
+
   it('repeated unchanged, a commit that suspends does not undo a counted attempt', async () => {
     const b = bench();
     const advance = await b.claimed();

@@ -215,19 +215,25 @@ const FLUSHES = [
   { flush: 'a flush that ends the run', kind: 'one', at: 'flush-sent', taken: 'loaded' },
   { flush: 'the flush of a step', kind: 'two', at: 'flush-sent', taken: 'loaded' },
   { flush: 'a flush that suspends the run', kind: 'sleeps', at: 'flush-sent', taken: 'loaded' },
+  { flush: 'the flush of steps beside each other', kind: 'parallel', at: 'flush-sent', taken: 'loaded' },
   { flush: "a parallel step's answer", kind: 'parallel', at: 'answer-sent', taken: 'step-executed' },
 ] as const;
+/** Parallel steps that are tasks of their own, in-process too. */
+const TASKS = { overrides: { sideSteps: false } } as const;
 
 describe('an owner that stands still and is presumed dead', () => {
-  const hops = (['in-process', 'http'] as const).flatMap((transport) =>
-    FLUSHES.map((flush) => ({ transport, ...flush })),
-  );
+  const hops = (['in-process', 'http'] as const)
+    .flatMap((transport) => FLUSHES.map((flush) => ({ transport, ...flush })))
+    // over HTTP they never are beside each other
+    .filter(({ transport, kind, at }) => transport === 'in-process' || kind !== 'parallel' || at === 'answer-sent');
   it.each(hops)(
     'over $transport wakes up in the middle of $flush, and changes nothing',
     async ({ transport, kind, at, taken }) => {
-      const left = ({ step }: { step?: string }): boolean => kind !== 'parallel' || step === 'Steps.left';
+      const tasks = at === 'answer-sent';
+      const options = tasks ? TASKS : {};
+      const left = ({ step }: { step?: string }): boolean => !tasks || step === 'Steps.left';
       const [gatesOfA, gatesOfB] = [new Gates(), new Gates()];
-      const a = await start('A', { transport, probe: gatesOfA });
+      const a = await start('A', { transport, probe: gatesOfA, ...options });
       const late = gatesOfA.hold(at, left);
       const { runId } = await a.get(WorkflowClient).trigger(Tier, { kind });
       await late.reached;
@@ -237,9 +243,9 @@ describe('an owner that stands still and is presumed dead', () => {
 
       const present = gatesOfB.hold(taken, left);
       held.push(present.open);
-      const b = await start('B', { transport, probe: gatesOfB });
+      const b = await start('B', { transport, probe: gatesOfB, ...options });
       await present.reached;
-      if (kind === 'parallel') {
+      if (tasks) {
         // the other branch goes on: its answer is journaled, and the run waits for this one
         const right = `select 1 from workflow_step where key = 'Steps.right' and state = 'journaled'`;
         await until(async () => (await b.rows(right)).length === 1, 'the other branch');
@@ -301,7 +307,8 @@ describe('an owner that stands still and is presumed dead', () => {
     async (_, kind, transport, statement, but) => {
       for (const wakes of ['by that', 'by its beat'] as const) {
         const gates = new Gates();
-        const a = await start('A', { transport, probe: gates });
+        const options = kind === 'parallel' ? TASKS : {};
+        const a = await start('A', { transport, probe: gates, ...options });
         const seen = (wanted: string): number => gates.seen.filter(({ point }) => point === wanted).length;
         const replies = holdReplies(a, statement, but);
         const runId = randomUUID();
@@ -311,7 +318,7 @@ describe('an owner that stands still and is presumed dead', () => {
         const before = a.get(Place).executions.of(runId);
         const revive = a.stopHeart();
         held.push(revive);
-        const b = await start('B', { transport });
+        const b = await start('B', { transport, ...options });
         await b.get(WorkflowClient).run(Tier, runId).result({ timeout: '15s' });
         if (wakes === 'by its beat') {
           revive();

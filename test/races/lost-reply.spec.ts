@@ -161,7 +161,9 @@ describe.each(DATABASES)(
       let count = 0;
       let runId: string;
       beforeAll(async () => {
-        app = await boot(database, { transport, providers: [Steps, Everything, Waiting, Polling] });
+        // in-process parallel steps would leave no statement of their own to lose (see side-steps.spec)
+        const overrides = { sideSteps: false };
+        app = await boot(database, { transport, providers: [Steps, Everything, Waiting, Polling], overrides });
         client = app.get(WorkflowClient);
         steps = app.get(Steps);
       });

@@ -156,6 +156,14 @@ freed as (
 select 1 where false`,
 };
 
+/** What is leased to a worker of the steps of one run; a sweep may have given some of it to others already. */
+export const leasedSteps: Statement = {
+  name: 'workflow_leased_steps',
+  text: (t) => `
+select id as task_id, fence, step_key as key from ${t.task}
+where execution = $1::bigint and step_key <> '' and kind = 'step' and lease_owner = $2::uuid`,
+};
+
 /** Moves a lease to the worker that executes it. */
 export const adopt: Statement = {
   name: 'workflow_adopt',

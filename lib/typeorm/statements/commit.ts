@@ -25,7 +25,8 @@ const ENDS = `('completed', 'failed', 'cancelled', 'continued')`;
  *
  * $2-$8 and $29-$30 commits, $9-$23 and $31-$32 journal rows, $24-$26 and $33-$37 new tasks of steps and calls, $27-$28
  * used-up messages. A call waits in a queue of its own (see `callQueue`). Tasks inherit the priority of their run, and (but for
- * calls) its flow-control key unless they have one of their own. $38: compensations, for the header.
+ * calls) its flow-control key unless they have one of their own. $38: compensations, for the header. $39: the worker that executes the
+ * step already, whose task is inserted as a claim would leave it.
  */
 export const commit: Statement = {
   name: 'workflow_commit',
@@ -61,15 +62,15 @@ rows as (${ENTRIES(t)}
 added as (
   select o.execution, case n.kind when 'call' then ${callQueue('o.workflow')} else o.workflow end as workflow, o.priority, n.kind,
          n.key, ${toTime('n.due_ms')} as due_at, coalesce(n.flow_key, case when n.kind <> 'call' then o.flow_key end) as flow_key,
-         n.parallelism, n.rate, n.period_ms, n.n
-  from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[], $34::text[], $35::int[], $36::int[], $37::int[]) with ordinality
-    as n(task_id, key, due_ms, kind, flow_key, parallelism, rate, period_ms, n)
+         n.parallelism, n.rate, n.period_ms, n.owner, n.n
+  from unnest($24::bigint[], $25::text[], $26::float8[], $33::text[], $34::text[], $35::int[], $36::int[], $37::int[], $39::uuid[]) with ordinality
+    as n(task_id, key, due_ms, kind, flow_key, parallelism, rate, period_ms, owner, n)
   join owned o using (task_id)
   where ((o.execution, n.key) in (select r.execution, r.key from rows r)) is true
 ),
 tasks as (
-  insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at, flow_key)
-  select a.execution, a.workflow, a.priority, a.kind, a.key, a.due_at, a.flow_key
+  insert into ${t.task} (execution, workflow, priority, kind, step_key, due_at, flow_key, lease_owner, fence)
+  select a.execution, a.workflow, a.priority, a.kind, a.key, a.due_at, a.flow_key, a.owner, (a.owner is not null)::int
   from added a
   on conflict (execution, step_key) do nothing
 ),

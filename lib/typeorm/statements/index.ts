@@ -1,5 +1,5 @@
 export * from './answer.js';
-export { adopt, claim, reactivate, release } from './claim.js';
+export { adopt, claim, leasedSteps, reactivate, release } from './claim.js';
 export * from './commit.js';
 export { commitLean, commitSteps, commitTurns } from './commit-lean.js';
 export * from './event.js';

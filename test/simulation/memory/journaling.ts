@@ -106,7 +106,7 @@ function checkRows(t: MemoryTables, owned: readonly Owned[]): void {
 function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, now: number): void {
   t.wrote(one, one.turn);
   const written = one.rows.filter((row) => writeRow(t, one.execution, row)).map(({ key }) => key);
-  for (const { key, kind, dueAt, flow } of one.tasks) {
+  for (const { key, kind, dueAt, flow, owner } of one.tasks) {
     if (!written.includes(key) || t.tasksOf.get(one.execution)?.has(key)) continue;
     const own = queueOf(run.workflow, run.version);
     const queue = kind === 'call' ? callQueue(own) : own;
@@ -119,6 +119,7 @@ function store(t: MemoryTables, { commit: one, task, run, late, grown }: Owned, 
       flowKey,
       priority: task.priority,
       dueAt,
+      ...(owner !== undefined && { owner }),
     });
     if (flow) noteLimits(t, flow);
   }

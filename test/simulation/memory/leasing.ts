@@ -123,3 +123,13 @@ export function sweep(
   for (const id of t.workers.keys()) if (id !== worker && silent(id)) t.workers.delete(id);
   return dead.length;
 }
+
+/** Statement `leasedSteps`: what is leased to a worker of the steps of one run. */
+export const leasedSteps = (
+  t: MemoryTables,
+  execution: string,
+  worker: string,
+): (Lease & { readonly key: string })[] =>
+  [...(t.tasksOf.get(execution)?.values() ?? [])]
+    .filter(({ kind, owner }) => kind === 'step' && owner === worker)
+    .map(({ taskId, fence, stepKey: key }) => ({ taskId, fence, key }));

@@ -100,6 +100,10 @@ export class MemoryRunStore extends RunStore {
     return this.#send('answer', (t, now) => journaling.answer(t, commits, now));
   }
 
+  leased(execution: string, worker: string): Promise<(Lease & { readonly key: string })[]> {
+    return this.#send('leasedSteps', (t) => leasing.leasedSteps(t, execution, worker));
+  }
+
   claim(
     worker: string,
     workflows: readonly string[],
