@@ -10,7 +10,16 @@ const tell = (message: Told): void => void process.send!(message);
 const textOf = (error: unknown): string => String((error as Error)?.stack ?? error);
 
 // ---- what the bodies of workflows say ----
-let [done, waiting, saidDone, saidWaiting] = [0, 0, -1, -1];
+let [done, waiting, isCounted] = [0, 0, false];
+/** No timer while nothing happens: it would be a part of what an idle process uses. */
+function count(): void {
+  if (isCounted) return;
+  isCounted = true;
+  setTimeout(() => {
+    isCounted = false;
+    tell({ type: 'count', done, waiting });
+  }, 10).unref();
+}
 let kept = { done: false, steps: false };
 let doneAt: Record<string, number> = {};
 let stepAt: number[] = [];
@@ -24,9 +33,13 @@ const report: Report = {
   now,
   done(id) {
     done++;
+    count();
     if (kept.done) doneAt[id] = now();
   },
-  waiting: () => void waiting++,
+  waiting() {
+    waiting++;
+    count();
+  },
   resumed: (id) => tell({ type: 'resumed', id, ns: now() }),
   late: (ms) => void late.push(ms),
   step(i) {
@@ -36,11 +49,6 @@ const report: Report = {
     if (spec.mode.audit) executed.set(key, (executed.get(key) ?? 0) + 1);
   },
 };
-setInterval(() => {
-  if (done === saidDone && waiting === saidWaiting) return;
-  [saidDone, saidWaiting] = [done, waiting];
-  tell({ type: 'count', done, waiting });
-}, 10).unref();
 
 let api: Api | undefined;
 let stop: (() => Promise<unknown>) | undefined;

@@ -83,7 +83,7 @@ export const SCENARIOS: readonly Scenario[] = [
       '1,000 runs asleep',
       'in-process',
       'w4i',
-      { n: 1000, window: 10_000, settle: 1000, restart: 0 },
+      { n: 1000, window: 10_000, settle: 1000, idle: 0, restart: 0 },
       (of, counted) => [
         exactly(of, 'runs asleep', counted.asleep, 1000),
         atMost(
