@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Journal, type JournalRow } from './journal.js';
-import { isExecutable, isWait, mismatchIn, pendingRow, planFor, unstarted } from './plan.js';
+import { isExecutable, isWait, mismatchIn, pendingRow, planFor, unstarted, type Beside } from './plan.js';
 import type { Ask, Request } from './replay.js';
 
 const NOW = 1000;
@@ -154,6 +154,57 @@ describe('more than one thing outstanding', () => {
     expect(planFor(journal, [a, w], NOW)).toMatchObject({
       dispatch: [{ key: 'a', attempts: 2, wakeAt: NOW + 9, dispatched: true }],
       dueAt: null,
+    });
+  });
+});
+
+describe('steps that may execute beside each other here', () => {
+  const [a, b, c] = [step('a'), step('b'), step('c')];
+  const beside = (executing: readonly Ask[], places: number, mayWait = true): Beside => ({
+    executes: (key) => executing.some((one) => one.key === key),
+    places,
+    mayWait,
+  });
+  const taskOf = (one: Ask): JournalRow => ({ ...pendingRow(one, NOW), dispatched: true });
+
+  it('are started, as many as there are places for; the others wait', () => {
+    expect(planFor(new Journal(), [a, b, c], NOW, beside([], 3))).toEqual({ do: 'start', asks: [a, b, c] });
+    expect(planFor(new Journal(), [a, b, c], NOW, beside([a], 1))).toEqual({ do: 'start', asks: [b] });
+    expect(planFor(new Journal(), [a, b], NOW, beside([a], 0))).toEqual({ do: 'start', asks: [] });
+  });
+
+  it('are waited for while they execute, also when one is left', () => {
+    expect(planFor(new Journal(), [a, b], NOW, beside([a, b], 1))).toEqual({ do: 'start', asks: [] });
+    expect(planFor(new Journal(), [a], NOW, beside([a], 1, false))).toEqual({ do: 'start', asks: [] });
+  });
+
+  it('one alone is executed inline', () => {
+    expect(planFor(new Journal(), [a], NOW, beside([], 1))).toEqual({ do: 'execute', ask: a, attempt: 1 });
+  });
+
+  it('become tasks once some have waited too long for a place', () => {
+    expect(planFor(new Journal(), [a, b], NOW, beside([a], 0, false))).toEqual({
+      do: 'suspend',
+      dispatch: [taskOf(a), taskOf(b)],
+      dueAt: null,
+    });
+  });
+
+  it('become tasks, those that execute too, as soon as anything else is outstanding', () => {
+    const others = [
+      sleep('s', 50),
+      ask('call', { kind: 'call', call: '{}' }),
+      ask('child', { kind: 'invoke' }),
+    ];
+    for (const other of others) {
+      const journal = other.request.sleep ? recorded([other]) : new Journal();
+      const plan = planFor(journal, [a, b, other], NOW, beside([a], 9));
+      expect(plan).toMatchObject({ do: 'suspend', dispatch: expect.arrayContaining([taskOf(a), taskOf(b)]) });
+    }
+    const tried = recorded([b], { attempts: 1, wakeAt: NOW + 9 });
+    expect(planFor(tried, [a, b], NOW, beside([a], 9))).toMatchObject({
+      do: 'suspend',
+      dispatch: [taskOf(a), { key: 'b', attempts: 1, wakeAt: NOW + 9, dispatched: true }],
     });
   });
 });

@@ -261,7 +261,12 @@ export class Activation {
         if (!(await this.#recordSide(ended))) return { next: 'lost' };
         continue;
       }
-      const plan = planFor(this.journal, open, this.time(), this.#mayFanOut(options) ? this.#side.beside : undefined);
+      const plan = planFor(
+        this.journal,
+        open,
+        this.time(),
+        this.#mayFanOut(options) ? this.#side.beside : undefined,
+      );
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
         this.#side.abandon(options.lease);
@@ -309,7 +314,14 @@ export class Activation {
    */
   #mayFanOut({ guarded }: AdvanceOptions): boolean {
     const { lost, gather, keyed } = this.#flush.loaded;
-    return this.on.config.sideSteps && !guarded && !keyed && lost === 0 && gather === 0 && this.#code.phase === 'run';
+    return (
+      this.on.config.sideSteps &&
+      !guarded &&
+      !keyed &&
+      lost === 0 &&
+      gather === 0 &&
+      this.#code.phase === 'run'
+    );
   }
 
   /** Starts these beside those that execute, and waits until something has happened. False: the lease is lost. */
@@ -447,7 +459,8 @@ export class Activation {
 
   async #end(options: AdvanceOptions, next: Next): Promise<ActivationEnd> {
     if (!(await this.#send(options, next))) return { next: 'lost' };
-    if (next.to === 'suspend') return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0, left: [] };
+    if (next.to === 'suspend')
+      return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0, left: [] };
     if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
     return { next: 'finished', how: next };
   }

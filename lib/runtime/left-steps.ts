@@ -29,15 +29,12 @@ export class LeftSteps {
    * Resolves when all of them have ended and are answered. Never rejects: what is not answered is executed again, after its lease.
    * @param life in which the run was advanced
    */
-  async finish(
-    left: readonly SideStep[],
-    header: RunHeader,
-    now: number,
-    life: number,
-  ): Promise<void> {
+  async finish(left: readonly SideStep[], header: RunHeader, now: number, life: number): Promise<void> {
     const started = this.clock.sqlElapsed();
     const leases = await this.#leasesOf(header.execution);
-    const all = left.map((step) => this.#finish(step, header, leases.get(step.ask.key), life, { now, started }));
+    const all = left.map((step) =>
+      this.#finish(step, header, leases.get(step.ask.key), life, { now, started }),
+    );
     await Promise.all(all);
   }
 

@@ -1,7 +1,15 @@
 import { Injectable, Optional } from '@nestjs/common';
 import type { JournalRow } from '../engine/journal.js';
 import type { Ask, Outcome } from '../engine/replay.js';
-import { Chance, Clock, Codec, Probe, type DeliveryReply, type Lease, type RunHeader } from '../ports/index.js';
+import {
+  Chance,
+  Clock,
+  Codec,
+  Probe,
+  type DeliveryReply,
+  type Lease,
+  type RunHeader,
+} from '../ports/index.js';
 import { JournalWriter } from './journal-writer.js';
 import { Signals } from './signals.js';
 import { answerStep } from './step-answer.js';
@@ -38,7 +46,16 @@ export class StepAnswers {
     if (this.probe) await this.probe.at('step-executed', { runId, step: ask.key });
     const now = startedAt + (this.clock.sqlElapsed() - started);
     const random = this.chance.fraction();
-    const { row, retryAt } = stepRow({ before, outcome, attempt, ask, codec: this.codec, startedAt, now, random });
+    const { row, retryAt } = stepRow({
+      before,
+      outcome,
+      attempt,
+      ask,
+      codec: this.codec,
+      startedAt,
+      now,
+      random,
+    });
     if (this.probe) await this.probe.at('answer-sent', { runId, step: ask.key });
     const { taskId, fence } = lease;
     const result = await answerStep(this.writer, { taskId, fence, execution, row, retryAt });

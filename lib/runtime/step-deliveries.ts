@@ -2,7 +2,14 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import { pendingRow } from '../engine/plan.js';
 import { WorkflowError } from '../errors/index.js';
-import { Clock, RunStore, type Delivery, type DeliveryReply, type Lease, type Loaded } from '../ports/index.js';
+import {
+  Clock,
+  RunStore,
+  type Delivery,
+  type DeliveryReply,
+  type Lease,
+  type Loaded,
+} from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
 import { ActivationCache } from './activation-cache.js';

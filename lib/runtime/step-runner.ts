@@ -154,7 +154,8 @@ export class StepRunner {
 
   /** Fires the signal of the attempt of this step; its outcome no longer counts. */
   abandon(execution: string, key: string, reason: Error): void {
-    for (const one of this.#executing) if (one.execution === execution && one.step?.step === key) one.abort(reason);
+    for (const one of this.#executing)
+      if (one.execution === execution && one.step?.step === key) one.abort(reason);
   }
 
   abortAll(reason: Error): void {

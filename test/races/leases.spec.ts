@@ -225,7 +225,9 @@ describe('an owner that stands still and is presumed dead', () => {
   const hops = (['in-process', 'http'] as const)
     .flatMap((transport) => FLUSHES.map((flush) => ({ transport, ...flush })))
     // over HTTP they never are beside each other
-    .filter(({ transport, kind, at }) => transport === 'in-process' || kind !== 'parallel' || at === 'answer-sent');
+    .filter(
+      ({ transport, kind, at }) => transport === 'in-process' || kind !== 'parallel' || at === 'answer-sent',
+    );
   it.each(hops)(
     'over $transport wakes up in the middle of $flush, and changes nothing',
     async ({ transport, kind, at, taken }) => {

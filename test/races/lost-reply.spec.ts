@@ -163,7 +163,11 @@ describe.each(DATABASES)(
       beforeAll(async () => {
         // in-process parallel steps would leave no statement of their own to lose (see side-steps.spec)
         const overrides = { sideSteps: false };
-        app = await boot(database, { transport, providers: [Steps, Everything, Waiting, Polling], overrides });
+        app = await boot(database, {
+          transport,
+          providers: [Steps, Everything, Waiting, Polling],
+          overrides,
+        });
         client = app.get(WorkflowClient);
         steps = app.get(Steps);
       });
