@@ -69,6 +69,8 @@ export class SideSteps {
   start(ask: Ask, session: ActivationSession, header: RunHeader, lease: Lease, startedAt: number): void {
     const end = this.on.steps.run(session, ask, 1, header, lease);
     const one: Executing = { ask, startedAt, end };
+    // patience is for each fan-out anew
+    if (this.#steps.size === 0) this.#waitsSince = undefined;
     this.#steps.set(ask.key, one);
     this.#run(1);
     void end.then((outcome) => {
