@@ -67,6 +67,7 @@ import { DeliveryExecutor } from './runtime/delivery-executor.js';
 import { LocalDeliveries, RemoteDeliveries } from './runtime/delivery-handlers.js';
 import { ExternalCalls } from './runtime/external-calls.js';
 import { TaskIntake } from './runtime/intake.js';
+import { WokenRuns } from './runtime/woken-runs.js';
 import { JournalWriter } from './runtime/journal-writer.js';
 import { Leases } from './runtime/leases.js';
 import { ScheduledRuns } from './runtime/scheduled-runs.js';
@@ -193,6 +194,7 @@ const PROVIDERS: Provider[] = [
   Signals,
   Leases,
   Capacity,
+  WokenRuns,
   Aftermath,
   { provide: RunIntake, useClass: TaskIntake },
   WorkflowCommands,

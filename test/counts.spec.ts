@@ -69,6 +69,28 @@ class Calls {
   }
 }
 
+@Workflow({ name: 'waits' })
+class Waits {
+  async run(ctx: WorkflowContext<void>): Promise<unknown> {
+    return (await ctx.waitForEvent('go', 'go')).data;
+  }
+}
+
+@Workflow({ name: 'invokes' })
+class Invokes {
+  async run(ctx: WorkflowContext<void>): Promise<number> {
+    return ctx.invoke('child', OneStep);
+  }
+}
+
+@Workflow({ name: 'one-step' })
+class OneStep {
+  constructor(private readonly work: Work) {}
+  async run(_ctx: WorkflowContext<void>): Promise<number> {
+    return this.work.one(0);
+  }
+}
+
 /** Answers when all calls have begun. */
 class Together extends CallPerformer {
   #begun = 0;
@@ -120,7 +142,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
         withValues(database, runtime),
         WorkflowModule.forRoot({ database: oneConnection(database), worker: QUIET, ...options }),
       ],
-      providers: [InARow, SideBySide, Calls, Work],
+      providers: [InARow, SideBySide, Calls, Waits, Invokes, OneStep, Work],
     });
     builder.overrideProvider(CallPerformer).useClass(Together);
     if (clock) builder.overrideProvider(Clock).useValue(clock);
@@ -192,6 +214,46 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       expect(begun).toBe(12 + heard);
       expect(wrote).toBe(alone ? 12 : null);
     }
+  });
+
+  it.each(['in-process', 'http'] as const)(
+    'an event over %s: two flushes to the end of the run, no claim and no load',
+    async (transport) => {
+      const counter = await start({ transport });
+      const client = app.get(WorkflowClient);
+      const run = await client.trigger(Waits, undefined);
+      await vi.waitFor(async () => expect(await client.getWaiters('go')).toHaveLength(1));
+      await app.get(WorkflowScheduler).idle();
+      await counter.settled();
+      counter.take();
+      const told = counter.nextSignal();
+      await client.notify('go', 0, { runId: run.runId });
+      await told;
+      await counter.settled();
+      expect(counter.take()).toEqual({ workflow_notify_run: 1, workflow_commit: 1, workflow_notify: 1 });
+    },
+  );
+
+  it('a child in-process: five flushes from the trigger of its parent to the end of that, no claim and no load', async () => {
+    const counter = await start({ transport: 'in-process' });
+    const ended = new Promise<void>((resolve) =>
+      app.get(RunIntake).onEnded((run) => run?.runId === 'parent' && resolve()),
+    );
+    await app.get(WorkflowClient).trigger(Invokes, undefined, { runId: 'parent' });
+    await ended;
+    await app.get(WorkflowScheduler).idle();
+    await counter.settled();
+    const { workflow_notify: notifies = 0, ...counts } = counter.take();
+    expect(counts).toEqual({
+      workflow_trigger_lean: 1,
+      workflow_trigger: 1,
+      // the parent waits; the child's step with its end
+      workflow_commit_lean: 2,
+      workflow_report_children: 1,
+      workflow_commit: 1,
+    });
+    // of the two ends, which lie closer together than 20 ms or not
+    expect(notifies).toBeLessThanOrEqual(2);
   });
 
   it('10 steps side by side in-process: the trigger, one flush for all of them and the end, one notify', async () => {

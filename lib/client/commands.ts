@@ -101,13 +101,11 @@ export class WorkflowCommands extends RunEffects {
     id = orderedUuid(),
   ): Promise<NotifyResult> {
     const { request, manager } = given('What `notify` is given', () => this.#event(event, data, options, id));
-    // with the same event id; whoever called again after an error would send a second event
-    const result = await (manager
-      ? this.store.notify(request, manager)
-      : this.intake.repeat(() => this.store.notify(request)));
+    if (!manager) return this.intake.notify(request);
+    const result = await this.store.notify(request, manager);
     this.intake.afterCommit(manager, () => {
       this.intake.announceDue();
-      if (manager && request.keepForMs !== null) this.#deliverKept(id);
+      if (request.keepForMs !== null) this.#deliverKept(id);
     });
     return result;
   }

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
 import type { Instant } from '../engine/replay.js';
-import type { EndedRun, TriggerRow, Triggered } from './store.js';
+import type { EndedRun, NotifyRequest, TriggerRow, Triggered } from './store.js';
 
 /** Who invokes a child run. */
 export interface Invoker {
@@ -44,6 +44,8 @@ export abstract class RunIntake {
     rows: readonly Omit<TriggerRow, 'owner'>[],
     manager?: EntityManager,
   ): Promise<(Triggered | null)[]>;
+  /** Sends an event; a run that it wakes starts here at once when this process serves it and has capacity. */
+  abstract notify(request: NotifyRequest): Promise<NotifyResult>;
   /** Sends an idempotent statement again, unchanged, for as long as the database does not answer. */
   abstract repeat<R>(statement: () => Promise<R>): Promise<R>;
   /** Calls back once the caller's transaction is over (nobody announces its commit); at once without one. */

@@ -2,6 +2,7 @@
 export type ProbePoint =
   | 'triggered'
   | 'claimed'
+  | 'woken'
   | 'delivery-sent'
   | 'delivery-received'
   | 'loaded'

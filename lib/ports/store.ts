@@ -212,6 +212,24 @@ export interface FlowRecord {
   readonly started: number;
 }
 
+/**
+ * A worker that starts at once on runs which a statement wakes: no more than it has places for, of the queues that it serves. They
+ * are leased to it by that very statement, where a claim of it could find them too.
+ */
+export interface Taker {
+  readonly worker: string;
+  readonly queues: readonly string[];
+  readonly places: number;
+  /** a run is read as well, where its journal has no more rows */
+  readonly readRows: number;
+}
+
+/** A run that was leased by the statement that woke it. `loaded`: as a load under that lease would give it; null: it was not read. */
+export interface OwnedRun {
+  readonly task: Task;
+  readonly loaded: Loaded | null;
+}
+
 /** What waits, wakes and ends: notify and its counterparts. */
 export interface NotifyRequest {
   readonly eventId: string;
@@ -257,6 +275,22 @@ export interface WaiterRecord {
   readonly step: string;
   readonly since: number;
   readonly timeoutAt: number | null;
+}
+
+export interface Notified {
+  readonly woken: string[];
+  readonly kept: boolean;
+  /** leased to the taker; none without one */
+  readonly owned?: readonly OwnedRun[];
+}
+
+/** What telling parents of their children has done. */
+export interface Reported {
+  /** ended children of which nobody need be told any more */
+  readonly reported: number;
+  /** parents were woken that nobody has leased */
+  readonly due: boolean;
+  readonly owned: readonly OwnedRun[];
 }
 
 /** What a pass after ends has done. */
@@ -350,11 +384,11 @@ export abstract class RunStore {
   /** Deletes kept events that have expired, and delivers those that their sender left undelivered. `owed`: `settle` has work. */
   abstract expire(): Promise<{ delivered: boolean; owed: boolean }>;
 
-  /** Two statements for a broadcast: the kept event first, then the waiters, so that a wait that commits between them sees it. */
-  abstract notify(
-    request: NotifyRequest,
-    manager?: EntityManager,
-  ): Promise<{ woken: string[]; kept: boolean }>;
+  /**
+   * Two statements for a broadcast: the kept event first, then the waiters, so that a wait that commits between them sees it. In a
+   * caller's transaction nothing is leased to a taker.
+   */
+  abstract notify(request: NotifyRequest, manager?: EntityManager, taker?: Taker | null): Promise<Notified>;
   /** Gives a kept event to the runs whose wait was committed while the transaction that keeps it was open: neither saw the other. */
   abstract deliverKept(eventId: string): Promise<boolean>;
   /** Copies kept events for these names into the inbox of the run, and gives back the lease of a commit that `listens`. True
@@ -384,6 +418,8 @@ export abstract class RunStore {
    * statements, each whole in itself; whoever calls it next goes on where another stopped.
    */
   abstract settle(): Promise<Settled>;
+  /** The first part of it alone: parents are told, some hundred of their children at most. */
+  abstract report(taker: Taker | null): Promise<Reported>;
   /**
    * Lets the oldest run that waits for a singleton key start, where no active run holds it: of these keys, or (null) of all.
    * Returns how many. `trigger` does it for what it inserts, but in a caller's transaction.

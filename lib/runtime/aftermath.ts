@@ -3,6 +3,7 @@ import { RunStore } from '../ports/index.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
 import { StepRunner } from './step-runner.js';
+import { WokenRuns } from './woken-runs.js';
 
 /**
  * Pays what is owed after runs have ended: parents hear of their children, children of cancelled runs are cancelled, singleton keys
@@ -15,12 +16,15 @@ export class Aftermath {
   #running: Promise<void> | undefined;
   #again = false;
   #free = new Set<string>();
+  /** children that have ended here since the last pass */
+  #children = 0;
 
   constructor(
     private readonly store: RunStore,
     private readonly steps: StepRunner,
     private readonly signals: Signals,
     private readonly leases: Leases,
+    private readonly woken: WokenRuns,
   ) {
     leases.onOwed = () => this.settle();
   }
@@ -28,6 +32,12 @@ export class Aftermath {
   /** A run that held this singleton key has ended. */
   handOver(key: string): void {
     this.#free.add(key);
+    this.#begin();
+  }
+
+  /** A child has ended: nothing else is done before its parent is told, which starts here if there is a place for it. */
+  report(): void {
+    this.#children++;
     this.#begin();
   }
 
@@ -49,25 +59,41 @@ export class Aftermath {
   }
 
   async #passes(): Promise<void> {
-    while (this.#again || this.#free.size > 0) {
-      const all = this.#again;
-      const keys = all ? null : [...this.#free];
-      this.#again = false;
-      this.#free = new Set();
+    while (this.#again || this.#free.size > 0 || this.#children > 0) {
       try {
-        if ((await this.store.handOver(keys)) > 0) this.signals.announceDue();
-        if (!all) continue;
-        const { reported, cancelled } = await this.store.settle();
-        for (const execution of cancelled) {
-          this.leases.suspect(execution);
-          this.steps.abort(execution, new Error('The run was cancelled'));
-        }
-        if (reported > 0) this.signals.announceDue();
-        if (cancelled.length > 0) this.signals.announceEnded();
+        await (this.#children > 0 ? this.#report() : this.#pass());
       } catch (error) {
         // the marks are still there: the next round finds them
         this.#logger.warn(`Telling of ended runs failed, trying on: ${(error as Error).message}`);
       }
     }
+  }
+
+  async #report(): Promise<void> {
+    // no more parents than children
+    const kept = this.woken.keep(this.#children);
+    this.#children = 0;
+    const { due, owned } = await this.store.report(kept && kept.taker).catch((error: unknown) => {
+      if (kept) this.woken.giveBack(kept);
+      throw error;
+    });
+    if (kept) await this.woken.start(kept, owned);
+    if (due) this.signals.announceDue();
+  }
+
+  async #pass(): Promise<void> {
+    const all = this.#again;
+    const keys = all ? null : [...this.#free];
+    this.#again = false;
+    this.#free = new Set();
+    if ((await this.store.handOver(keys)) > 0) this.signals.announceDue();
+    if (!all) return;
+    const { reported, cancelled } = await this.store.settle();
+    for (const execution of cancelled) {
+      this.leases.suspect(execution);
+      this.steps.abort(execution, new Error('The run was cancelled'));
+    }
+    if (reported > 0) this.signals.announceDue();
+    if (cancelled.length > 0) this.signals.announceEnded();
   }
 }

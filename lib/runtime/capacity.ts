@@ -6,6 +6,7 @@ import type { Loaded, Task } from '../ports/index.js';
 export class Capacity {
   #limit = 0;
   #used = 0;
+  #queues: readonly string[] = [];
   #serves: ReadonlySet<string> = new Set();
   #owner: string | null = null;
   #priorities: readonly number[] = [0];
@@ -21,6 +22,7 @@ export class Capacity {
   ): void {
     this.#owner = owner;
     this.#limit = limit;
+    this.#queues = workflows;
     this.#serves = new Set(workflows);
     this.#start = start;
   }
@@ -57,6 +59,14 @@ export class Capacity {
     return this.#owner;
   }
 
+  /** Places for whatever is woken, as far as there are any: the worker to lease it to, and what it serves. */
+  keep(places: number): { worker: string; queues: readonly string[]; places: number } | null {
+    const kept = Math.min(places, this.free);
+    if (kept === 0 || this.#owner === null) return null;
+    this.#used += kept;
+    return { worker: this.#owner, queues: this.#queues, places: kept };
+  }
+
   take(count: number): void {
     this.#used += count;
   }
@@ -66,7 +76,7 @@ export class Capacity {
     this.onFreed();
   }
 
-  /** Starts a run that was inserted already leased; its place was reserved. */
+  /** Starts a run that was inserted or woken already leased; its place was reserved. */
   start(task: Task, fresh: Loaded | null): void {
     this.#start(task, fresh);
   }

@@ -32,3 +32,6 @@ export abstract class RuntimeConfig {
   /** NOTIFY at most once in this time: it takes a database-wide lock at commit */
   abstract readonly announceMs: number;
 }
+
+/** Longer journals are not read with the lease, but by themselves, beyond what is parked here. */
+export const READ_ROWS = 32;

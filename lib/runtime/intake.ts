@@ -1,5 +1,6 @@
 import { Injectable, Optional } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import type { NotifyResult } from '../engine/run-options.js';
 import { queueOf } from '../engine/version.js';
 import { WorkflowError } from '../errors/index.js';
 import {
@@ -8,6 +9,8 @@ import {
   RunIntake,
   RunStore,
   type EndedRun,
+  type Notified,
+  type NotifyRequest,
   type Triggered,
   type TriggerRow,
 } from '../ports/index.js';
@@ -17,10 +20,14 @@ import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
 import { Signals } from './signals.js';
 import { StepRunner } from './step-runner.js';
+import { WokenRuns } from './woken-runs.js';
 
 /** How often it is looked whether the caller's transaction is over (a flag in memory), and for how long. */
 const WATCH_MS = 5;
 const WATCH_LIMIT_MS = 30_000;
+
+/** So many of those that wait for an event start here at once; it is one, as a rule. */
+const WAITERS = 8;
 
 /** Takes new runs in: trigger-and-own where this process has capacity, group commit otherwise. */
 @Injectable()
@@ -33,6 +40,7 @@ export class TaskIntake extends RunIntake {
     private readonly leases: Leases,
     private readonly steps: StepRunner,
     private readonly aftermath: Aftermath,
+    private readonly woken: WokenRuns,
     private readonly clock: Clock,
     @Optional() private readonly probe?: Probe,
   ) {
@@ -91,6 +99,23 @@ export class TaskIntake extends RunIntake {
       if (manager && rows.some(({ singleton }) => singleton)) this.settle();
     });
     return triggered;
+  }
+
+  async notify(request: NotifyRequest): Promise<NotifyResult> {
+    const kept = this.woken.keep(request.runId === null ? WAITERS : 1);
+    const taker = kept && kept.taker;
+    let notified: Notified;
+    try {
+      // with the same event id; whoever called again after an error would send a second event
+      notified = await this.repeat(() => this.store.notify(request, undefined, taker));
+    } catch (error) {
+      if (kept) this.woken.giveBack(kept);
+      throw error;
+    }
+    const { owned = [], ...result } = notified;
+    if (kept) await this.woken.start(kept, owned);
+    if (owned.length === 0 || owned.length < result.woken.length) this.signals.announceDue();
+    return result;
   }
 
   repeat<R>(statement: () => Promise<R>): Promise<R> {

@@ -6,6 +6,7 @@ import {
   type DeliveryReply,
   type Lease,
   type Loaded,
+  type RunHeader,
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
@@ -196,8 +197,7 @@ export class RunDeliveries {
       case 'finished':
         this.#announce(activation.header.runId, end.how);
         if (end.how.to === 'continued') this.signals.announceDue();
-        if (activation.header.child || end.how.to === 'cancelled') this.aftermath.settle();
-        else if (activation.header.singleton != null) this.aftermath.handOver(activation.header.singleton);
+        this.#owed(activation.header, end.how);
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };
@@ -215,10 +215,16 @@ export class RunDeliveries {
   ): Promise<DeliveryReply> {
     const { execution } = activation.header;
     const kept = waits.length > 0 && (await this.store.collectKept(execution, waits, lease));
-    if (kept || dispatched > 0) this.signals.announceDue();
+    if (kept || (dispatched > 0 && hasTasks(activation))) this.signals.announceDue();
     return dueAt === null
       ? { next: 'waiting' }
       : { next: 'waiting', dueInMs: Math.max(0, dueAt - activation.time()) };
+  }
+
+  #owed({ child, singleton }: RunHeader, how: Next): void {
+    if (how.to === 'cancelled') return this.aftermath.settle();
+    if (child && how.to !== 'continued') this.aftermath.report();
+    if (singleton != null) this.aftermath.handOver(singleton);
   }
 
   #announce(runId: string, how: Next): void {
@@ -229,3 +235,10 @@ export class RunDeliveries {
     else this.signals.announceEnded();
   }
 }
+
+/** Something waits to be claimed: a child is none of it, it was started or announced by itself. */
+const hasTasks = ({ journal, standing }: Activation): boolean =>
+  standing.open.some(({ key }) => {
+    const row = journal.get(key);
+    return row?.dispatched === true && row.kind !== 'invoke';
+  });

@@ -13,7 +13,7 @@ import {
 import { WorkflowRegistry } from '../registry/index.js';
 import { CallTasks } from './call-tasks.js';
 import { Capacity } from './capacity.js';
-import { RuntimeConfig } from './config.js';
+import { READ_ROWS, RuntimeConfig } from './config.js';
 import { Deliverer } from './deliverer.js';
 import { DeliveryExecutor } from './delivery-executor.js';
 import { Inspector } from './inspector.js';
@@ -23,8 +23,6 @@ import { Signals } from './signals.js';
 /** Every so often a claim looks without a floor: a task whose transaction committed late lies below it. */
 const FLOORLESS_EVERY_MS = 1000;
 const FLOOR_SLACK_MS = 5000;
-/** Longer journals are read by themselves, beyond what is parked here. */
-const READ_ROWS = 32;
 /** When the lines of flow control are ready and give nothing: others are at them, or serve what waits there. */
 const FIRST_FLOW_PAUSE_MS = 25;
 const FIRST_BACKOFF_MS = 250;
@@ -260,7 +258,8 @@ export class WorkflowScheduler {
   }
 
   #wakeIn(ms: number): void {
-    if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
+    if (ms <= 0) this.wake();
+    else if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
   }
 
   #launch(task: Task): void {

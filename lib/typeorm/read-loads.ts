@@ -1,6 +1,13 @@
 import type { InboxMessage, JournalRow } from '../engine/journal.js';
-import type { Loaded } from '../ports/index.js';
-import { toJournalRow, type LoadHead, type MessageHead, type StepColumns } from './row-mapping.js';
+import type { Loaded, OwnedRun } from '../ports/index.js';
+import {
+  toJournalRow,
+  toTasks,
+  type LoadHead,
+  type MessageHead,
+  type StepColumns,
+  type TaskColumns,
+} from './row-mapping.js';
 
 export interface LoadColumns extends StepColumns {
   tag: 'run' | 'step' | 'message';
@@ -37,21 +44,33 @@ export interface ReadColumns {
   payload: string | null;
   steps: string | null;
   inbox: string | null;
+  /** messages that the very statement has put there */
+  arrived?: string | null;
 }
 
 /** By task id. */
 export function readClaims(rows: readonly ReadColumns[]): Map<string, Loaded> {
   const loads = new Map<string, Loaded>();
-  for (const { task_id: taskId, head, payload, steps, inbox } of rows) {
+  for (const { task_id: taskId, head, payload, steps, inbox, arrived = null } of rows) {
     if (taskId === null || head === null) continue;
     const journal = (JSON.parse(steps ?? '[]') as StepColumns[]).map(toJournalRow);
-    const messages = (JSON.parse(inbox ?? '[]') as { head: MessageHead; data: string }[]).map((message) => ({
-      ...message.head,
-      data: message.data,
-    }));
-    loads.set(taskId, headOf({ head, data: payload }, journal, messages.sort(inOrder)));
+    const own = messagesOf(arrived);
+    const loaded = headOf({ head, data: payload }, journal, [...messagesOf(inbox), ...own].sort(inOrder));
+    loads.set(taskId, { ...loaded, wanted: loaded.wanted + own.length });
   }
   return loads;
+}
+
+const messagesOf = (text: string | null): InboxMessage[] =>
+  (JSON.parse(text ?? '[]') as { head: MessageHead; data: string }[]).map(({ head, data }) => ({
+    ...head,
+    data,
+  }));
+
+/** What was leased by the statement that woke it. */
+export function readOwned(rows: readonly (TaskColumns & ReadColumns)[]): OwnedRun[] {
+  const loads = readClaims(rows);
+  return toTasks(rows).map((task) => ({ task, loaded: loads.get(task.taskId) ?? null }));
 }
 
 /** Of one moment (one transaction): in the order in which they were sent, which the event's id keeps. */

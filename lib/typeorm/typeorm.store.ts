@@ -1,20 +1,8 @@
 import type { EntityManager } from 'typeorm';
 import type { JournalRow } from '../engine/journal.js';
 import type { Takeover } from '../engine/version.js';
-import { readWebhookSpec, webhookEvent } from '../engine/webhook.js';
-import { WorkflowError } from '../errors/index.js';
-import type {
-  Claimed,
-  Lease,
-  LiveWebhook,
-  NotifyRequest,
-  RunFilter,
-  RunRecord,
-  Settled,
-  WaiterRecord,
-  WebhookCallRequest,
-} from '../ports/index.js';
-import { FlowStore } from './flow-store.js';
+import type { Claimed, Lease, RunFilter, RunRecord, Settled } from '../ports/index.js';
+import { ArrivalStore, LOOKS } from './arrival-store.js';
 import {
   queuesOf,
   toJournalRow,
@@ -28,7 +16,7 @@ import { readClaims, type ReadColumns } from './read-loads.js';
 import * as sql from './statements/index.js';
 
 /** The store on PostgreSQL (and PGlite): each method is one statement over arrays. What each promises stands beside its SQL. */
-export class TypeOrmRunStore extends FlowStore {
+export class TypeOrmRunStore extends ArrivalStore {
   async claim(
     worker: string,
     workflows: readonly string[],
@@ -124,77 +112,6 @@ export class TypeOrmRunStore extends FlowStore {
     return row!;
   }
 
-  async notify(request: NotifyRequest, manager?: EntityManager): Promise<{ woken: string[]; kept: boolean }> {
-    const { eventId, event, data, runId, keepForMs } = request;
-    if (runId !== null) {
-      const values = [this.now(), runId, eventId, event, data];
-      let run: NotifiedColumns | undefined;
-      for (let look = 0; look < LOOKS; look++) {
-        [run] = await this.query<NotifiedColumns>(sql.notifyRun, values, manager);
-        if (!run?.moved) break;
-      }
-      if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId} to notify`);
-      return { woken: run.active && run.waits ? [runId] : [], kept: run.active && !run.waits };
-    }
-    if (keepForMs !== null)
-      await this.query(sql.keepEvent, [this.now(), eventId, event, data, keepForMs], manager);
-    const woken = await this.query<{ run_id: string }>(
-      sql.notifyWaiters,
-      [this.now(), eventId, event, data],
-      manager,
-    );
-    return { woken: woken.map((row) => row.run_id), kept: keepForMs !== null && woken.length === 0 };
-  }
-
-  async collectKept(execution: string, events: readonly string[], lease?: Lease): Promise<boolean> {
-    const [row] = await this.query<{ due: boolean }>(sql.collectKept, [
-      this.now(),
-      execution,
-      events,
-      lease?.fence ?? null,
-    ]);
-    return row!.due;
-  }
-
-  async deliverKept(eventId: string): Promise<boolean> {
-    return (await this.query(sql.deliverKept, [this.now(), eventId])).length > 0;
-  }
-
-  async waiters(event: string): Promise<WaiterRecord[]> {
-    const rows = await this.query<{
-      run_id: string;
-      workflow: string;
-      key: string;
-      since: number;
-      timeout_at: number | null;
-    }>(sql.waiters, [event]);
-    return rows.map((row) => ({
-      runId: row.run_id,
-      workflow: row.workflow,
-      step: row.key,
-      since: row.since,
-      timeoutAt: row.timeout_at,
-    }));
-  }
-
-  async webhook(token: string): Promise<LiveWebhook | null> {
-    const [row] = await this.query<{
-      run_id: string;
-      workflow: string;
-      version: string | null;
-      request: string;
-    }>(sql.findWebhook, [webhookEvent(token)]);
-    if (!row) return null;
-    const { run_id: runId, workflow, version, request } = row;
-    return { ...readWebhookSpec(request), token, runId, workflow, version };
-  }
-
-  async callWebhook({ token, eventId, data }: WebhookCallRequest): Promise<'due' | 'kept' | 'gone'> {
-    const values = [this.now(), webhookEvent(token), eventId, data];
-    const [row] = await this.query<{ due: boolean }>(sql.callWebhook, values);
-    return row === undefined ? 'gone' : row.due ? 'due' : 'kept';
-  }
-
   async cancel(filter: RunFilter, manager?: EntityManager): Promise<{ execution: string; runId: string }[]> {
     const values = [
       this.now(),
@@ -254,9 +171,8 @@ export class TypeOrmRunStore extends FlowStore {
       for (const { execution, moved } of rows) if (!moved) cancelled.push(execution);
     }
     let reported = 0;
-    for (let batch = REPORTS; batch === REPORTS; reported += batch) {
-      batch = (await this.query(sql.reportChildren, [this.now()])).length;
-    }
+    for (let batch = REPORTS; batch === REPORTS; reported += batch)
+      batch = (await this.report(null)).reported;
     return { reported, cancelled };
   }
 
@@ -290,18 +206,9 @@ export class TypeOrmRunStore extends FlowStore {
   }
 }
 
-/** How often a run is looked for that goes on as a new execution just then. */
-const LOOKS = 20;
-
 interface CancelColumns {
   execution: string;
   run_id: string;
-  moved: boolean;
-}
-
-interface NotifiedColumns {
-  active: boolean;
-  waits: boolean;
   moved: boolean;
 }
 

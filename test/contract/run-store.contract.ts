@@ -5,6 +5,7 @@ import { ending } from './ending.js';
 import { flowing } from './flowing.js';
 import { journaling } from './journaling.js';
 import { leasing } from './leasing.js';
+import { owning } from './owning.js';
 import { Bench, type StoreSetup, type StoreUnderTest } from './support.js';
 import { singletons } from './singletons.js';
 import { triggering } from './triggering.js';
@@ -43,6 +44,9 @@ export function runStoreContract(setup: StoreSetup): void {
   });
   describe('notify, kept events, waiters', () => {
     arriving(current);
+  });
+  describe('wake-and-own', () => {
+    owning(current);
   });
   describe('webhooks and their calls', () => {
     webhooks(current);

@@ -28,6 +28,7 @@ const EMBEDDED = { embedded: ['in-process'] } as const;
 const TABLE: Record<ProbePoint, readonly Row[]> = {
   triggered: [EMBEDDED],
   claimed: [EMBEDDED, { nth: 3, ...HTTP }],
+  woken: [{ variant: 'invokes', ...BOTH }],
   'delivery-sent': [{}, { nth: 3, ...HTTP }],
   'delivery-received': [{}, { step: 'Steps.left', ...HTTP }],
   loaded: [{}, { nth: 3, ...HTTP }],

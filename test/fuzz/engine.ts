@@ -8,12 +8,14 @@ import {
   WorkflowSchedules,
   WorkflowWebhooks,
 } from '../../lib/client/index.js';
+import type { NotifyResult } from '../../lib/authoring/index.js';
 import { DevalueCodec } from '../../lib/codec/devalue.codec.js';
 import {
   RunIntake,
   ScheduleStore,
   type DueSchedules,
   type Moved,
+  type NotifyRequest,
   type ScheduleFilter,
   type ScheduleRecord,
   type ScheduleRow,
@@ -80,6 +82,10 @@ class Intake extends RunIntake {
       rows.map((row) => ({ ...row, owner: null })),
       manager,
     );
+  }
+  async notify(request: NotifyRequest): Promise<NotifyResult> {
+    const { woken, kept } = await this.store.notify(request);
+    return { woken, kept };
   }
   repeat<R>(statement: () => Promise<R>): Promise<R> {
     return statement();

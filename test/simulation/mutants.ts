@@ -1,4 +1,11 @@
-import type { AdvanceCommit, CommitResult, Lease, Settled, StepCommit } from '../../lib/ports/index.js';
+import type {
+  AdvanceCommit,
+  CommitResult,
+  Lease,
+  Reported,
+  Settled,
+  StepCommit,
+} from '../../lib/ports/index.js';
 import type { Rule } from './check/checker.js';
 import { SimulatedStore, type StoreClass } from './world/world.js';
 
@@ -55,6 +62,9 @@ class LosesWakeUps extends SimulatedStore {
 class NeverSettles extends SimulatedStore {
   override async settle(): Promise<Settled> {
     return { reported: 0, cancelled: [] };
+  }
+  override async report(): Promise<Reported> {
+    return { reported: 0, due: false, owned: [] };
   }
 }
 

@@ -1,11 +1,7 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
-import { MESSAGE_HEAD, RUN_HEAD } from './load.js';
-import { CLOCK, PARKED, STEP_COLUMNS, toMs, toTime, type Statement } from './statement.js';
-
-/** A claimed task with its run. */
-export const CLAIMED_COLUMNS = `
-  k.id as task_id, k.fence, k.execution, k.kind, k.step_key, k.flow_key is not null as flow, r.workflow, r.run_id, r.version`;
+import { CLAIMED_COLUMNS, READ, READ_COLUMNS } from './owned.js';
+import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
 
 /**
  * Leases due tasks to a worker, and tells when the next one is due. Served by workflow_task_due, for each workflow from the
@@ -76,38 +72,13 @@ flow as (
   ) d
 )
 select ${toMs('c.now')} as now, (select ${toMs('min(p.due_at)')} from picked p) as oldest_due_at, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
-       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}, l.head, l.payload, l.steps, l.inbox
+       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}, ${READ_COLUMNS}
 from clock c
 cross join upcoming u
 cross join flow f
 left join (claimed k join ${t.run} r on r.id = k.execution) on true
-left join lateral (${READ(t)}) l on true`,
+left join lateral (${READ(t, '$9')}) l on true`,
 };
-
-/**
- * What a load would read of a run that is advanced, where its journal is no longer than $9 rows: one statement fewer for each that
- * wakes. From the snapshot, as is the journal: \`wanted\` of the locked row could count a message that is not in this inbox. Where the
- * row was leased and given back between snapshot and lock, the journal is older than that: then it is left to a load.
- * `offset 0` and `case` keep the planner from reading first and asking afterwards: without them the whole journal was aggregated for
- * each claimed step (265 ms for 300 of them, 6 with).
- */
-const READ = (t: Tables): string => `
-  select case when s.is_read then ${RUN_HEAD(t, 's', '0')}::text end as head, case when s.is_read then r.payload end as payload,
-         case when s.is_read then
-           (select json_agg(j)::text from (select ${STEP_COLUMNS} from ${t.step} s where s.execution = k.execution) j)
-         end as steps,
-         case when s.is_read then
-           (select json_agg(json_build_object('head', ${MESSAGE_HEAD}, 'data', m.data))::text
-            from ${t.message} m where m.execution = k.execution and m.kind <> 'taken')
-         end as inbox
-  from (
-    select s.step_key, s.wanted, s.gather, s.lost,
-           s.fence = k.fence - 1 and r.status = 'active'
-             and (select count(*) from (select from ${t.step} s where s.execution = k.execution limit $9::int + 1) n) <= $9::int as is_read
-    from ${t.task} s
-    where $9::int > 0 and k.kind = 'advance' and s.id = k.id
-    offset 0
-  ) s`;
 
 /** Which priorities wait in these queues, one index probe each. */
 const PRIORITIES = (t: Tables): string => `array(

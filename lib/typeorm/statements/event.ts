@@ -1,6 +1,7 @@
 import type { Tables } from '../tables.js';
 import { FLOW_COLUMNS, GAVE_BACK, NOTED, WAITS } from './flow-notes.js';
 import { IDLE_KEYS } from './flow.js';
+import { ARRIVED, CLAIMED_COLUMNS, LEASED, READ, READ_COLUMNS, TAKEN } from './owned.js';
 import { OWED_SINGLETONS } from './singleton.js';
 import { CLOCK, toMs, type Statement } from './statement.js';
 
@@ -8,6 +9,7 @@ import { CLOCK, toMs, type Statement } from './statement.js';
  * An event for one run: into its inbox, and the advance task rises, in one commit. It stays until a wait takes it or the run
  * ends. `waits`: an open wait is there now. A run that has ended has no advance task and gets nothing. `moved`: it was active in
  * the snapshot and had no task when it was to be locked; it may have gone on as a new execution, so the caller asks again.
+ * With a worker ($6) that serves the run's queue ($7) the task is leased to it and read, as by a claim (see owned.ts).
  */
 export const notifyRun: Statement = {
   name: 'workflow_notify_run',
@@ -17,27 +19,32 @@ target as materialized (
   select r.id, r.run_id, r.status from ${t.run} r where r.run_id = $2 and r.is_current
 ),
 locked as materialized (
-  select k.id, k.execution
+  select k.id, k.execution, ${TAKEN('k', '$6', '$7')} as is_taken
   from ${t.task} k join target r on k.execution = r.id
   where k.step_key = ''
   order by k.id
   for update of k
 ),
-message as (
+messages as (
   insert into ${t.message} (id, execution, event, event_id, data, created_at)
   select $3::uuid, l.execution, $4, $3::uuid, $5, c.now from locked l, clock c
   on conflict (id) do nothing
+  returning *
 ),
 woken as (
-  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now),${LEASED('l.is_taken', '$6')}
   from locked l, clock c
   where k.id = l.id
-  returning ${FLOW_COLUMNS}
+  returning k.id, k.fence, k.execution, k.kind, k.step_key, l.is_taken, ${FLOW_COLUMNS}
 ),${NOTED(t, WAITS('woken'))}
-select r.run_id, exists (select from locked) as active,
-       r.status = 'active' and not exists (select from locked) as moved,
-       exists (select from ${t.step} s where s.execution = r.id and s.state = 'pending' and s.event = $4) as waits
-from target r`,
+select exists (select from locked) as active,
+       x.status = 'active' and not exists (select from locked) as moved,
+       exists (select from ${t.step} s where s.execution = x.id and s.state = 'pending' and s.event = $4) as waits,
+       ${CLAIMED_COLUMNS}, ${READ_COLUMNS}, ${ARRIVED('messages')}
+from target x
+cross join clock c
+left join (woken k join ${t.run} r on r.id = k.execution) on k.is_taken
+left join lateral (${READ(t, '$8')}) l on true`,
 };
 
 /** Keeps an event for runs that wait later. A commit of its own, before the waiters are looked for. */
@@ -53,6 +60,7 @@ on conflict (id) do nothing`,
 /**
  * An event for every run that waits for it now: one message each, with an id that comes from event and run, so that a
  * repeated statement adds nothing. In order of task id; the waiters are found by workflow_step_waiting.
+ * With a worker ($5) up to $7 runs of the queues that it serves ($6) are leased to it and read, as by a claim (see owned.ts).
  */
 export const notifyWaiters: Statement = {
   name: 'workflow_notify_waiters',
@@ -62,24 +70,32 @@ waiting as materialized (
   select distinct s.execution from ${t.step} s where s.state = 'pending' and s.event = $3 and s.event_id is null
 ),
 locked as materialized (
-  select k.id, k.execution
+  select k.id, k.execution, ${TAKEN('k', '$5', '$6')} as may_be_taken
   from ${t.task} k join waiting w using (execution)
   where k.step_key = ''
   order by k.id
   for update of k
 ),
+told as materialized (
+  select l.id, l.execution, l.may_be_taken and row_number() over (order by not l.may_be_taken, l.id) <= $7::int as is_taken from locked l
+),
 messages as (
   insert into ${t.message} (id, execution, event, event_id, data, created_at)
   select md5($2::text || l.execution)::uuid, l.execution, $3, $2::uuid, $4, c.now from locked l, clock c
   on conflict (id) do nothing
+  returning *
 ),
 woken as (
-  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now)
-  from locked l, clock c
-  where k.id = l.id
-  returning ${FLOW_COLUMNS}
+  update ${t.task} k set wanted = k.wanted + 1, due_at = least(k.due_at, c.now),${LEASED('n.is_taken', '$5')}
+  from told n, clock c
+  where k.id = n.id
+  returning k.id, k.fence, k.execution, k.kind, k.step_key, n.is_taken, ${FLOW_COLUMNS}
 ),${NOTED(t, WAITS('woken'))}
-select r.run_id from locked l join ${t.run} r on r.id = l.execution order by r.id`,
+select k.is_taken, ${CLAIMED_COLUMNS}, ${READ_COLUMNS}, ${ARRIVED('messages', 'k.is_taken')}
+from woken k join ${t.run} r on r.id = k.execution
+cross join clock c
+left join lateral (${READ(t, 'case when k.is_taken then $8::int end')}) l on true
+order by r.id`,
 };
 
 /**

@@ -1,5 +1,5 @@
 import type { Tables } from '../tables.js';
-import { CLAIMED_COLUMNS } from './claim.js';
+import { CLAIMED_COLUMNS } from './owned.js';
 import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
 
 /** A process that stands still between the two statements of a claim must not keep its keys from the others. */

@@ -1,4 +1,5 @@
 import { FLOW_COLUMNS, NOTED, WAITS } from './flow-notes.js';
+import { ARRIVED, CLAIMED_COLUMNS, LEASED, READ, READ_COLUMNS, TAKEN } from './owned.js';
 import { CLOCK, type Statement } from './statement.js';
 
 /**
@@ -11,6 +12,7 @@ import { CLOCK, type Statement } from './statement.js';
  * Tells parents how their children have ended: a message for the step that invoked the child, and the parent's advance task
  * rises. Each once: its id comes from the child's execution, and the mark is cleared in the same commit. Ended rows are
  * written by nobody else; those of another pass under way are skipped. A parent that has ended gets nothing.
+ * With a worker ($2) up to $4 parents of the queues that it serves ($3) are leased to it and read, as by a claim (see owned.ts).
  */
 export const reportChildren: Statement = {
   name: 'workflow_report_children',
@@ -25,7 +27,7 @@ ended as materialized (
   for update skip locked
 ),
 locked as materialized (
-  select k.id, k.execution
+  select k.id, k.execution, ${TAKEN('k', '$2', '$3')} as may_be_taken
   from ${t.task} k
   where k.execution = any(array(select parent_id from ended)) and k.step_key = ''
   order by k.id
@@ -36,19 +38,30 @@ messages as (
   select md5('child' || e.id)::uuid, l.execution, e.status, '', md5('child' || e.id)::uuid, e.parent_key, e.data, c.now
   from ended e join locked l on l.execution = e.parent_id, clock c
   on conflict (id) do nothing
-  returning execution
+  returning *
+),
+told as materialized (
+  select l.id, m.results, l.may_be_taken and row_number() over (order by not l.may_be_taken, l.id) <= $4::int as is_taken
+  from (select execution, count(*)::int as results from messages group by execution) m join locked l using (execution)
 ),
 woken as (
   update ${t.task} k
-  set wanted = k.wanted + m.results, due_at = least(k.due_at, c.now)
-  from (select execution, count(*)::int as results from messages group by execution) m, clock c
-  where k.execution = m.execution and k.step_key = ''
-  returning ${FLOW_COLUMNS}
-),${NOTED(t, WAITS('woken'))}
-update ${t.run} r set unreported = false
-from ended e
-where r.id = e.id
-returning r.id`,
+  set wanted = k.wanted + n.results, due_at = least(k.due_at, c.now),${LEASED('n.is_taken', '$2')}
+  from told n, clock c
+  where k.id = n.id
+  returning k.id, k.fence, k.execution, k.kind, k.step_key, n.is_taken, ${FLOW_COLUMNS}
+),${NOTED(t, WAITS('woken'))},
+reported as (
+  update ${t.run} r set unreported = false
+  from ended e
+  where r.id = e.id
+  returning r.id
+)
+select (select count(*)::int from reported) as reported, exists (select from woken w where not w.is_taken) as due,
+       ${CLAIMED_COLUMNS}, ${READ_COLUMNS}, ${ARRIVED('messages')}
+from clock c
+left join (woken k join ${t.run} r on r.id = k.execution) on k.is_taken
+left join lateral (${READ(t, '$5')}) l on true`,
 };
 
 /** Cancelled runs whose children are all cancelled too, or stay on purpose, owe nothing any more. */

@@ -2,11 +2,14 @@ import { readWebhookSpec, webhookEvent } from '../../../lib/engine/webhook.js';
 import type {
   LiveWebhook,
   NotifyRequest,
+  OwnedRun,
+  Taker,
   WaiterRecord,
   WebhookCallRequest,
 } from '../../../lib/ports/index.js';
 import { forgetIdleKeys } from './flowing.js';
-import type { MemoryTables, MessageRow, RunRow } from './tables.js';
+import type { MemoryTables, MessageRow, RunRow, TaskRow } from './tables.js';
+import { own } from './owning.js';
 import { copyId } from './tasks.js';
 import { owesSingletons } from './triggering.js';
 
@@ -31,8 +34,9 @@ export function notifyRun(
   t: MemoryTables,
   runId: string,
   request: NotifyRequest,
+  taker: Taker | null,
   now: number,
-): { active: boolean; waits: boolean } | undefined {
+): { active: boolean; waits: boolean; owned: OwnedRun[] } | undefined {
   const run = t.current.get(runId);
   if (!run) return undefined;
   const task = t.advanceOf(run.execution);
@@ -40,7 +44,8 @@ export function notifyRun(
     t.addMessage(messageOf(request, request.eventId, run.execution, now));
     t.wake(task, now);
   }
-  return { active: task !== undefined, waits: waitsFor(t, run.execution, request.event) };
+  const waits = waitsFor(t, run.execution, request.event);
+  return { active: task !== undefined, waits, owned: task ? own(t, [task], taker, now) : [] };
 }
 
 /** Statement `keepEvent`. */
@@ -49,16 +54,23 @@ export function keepEvent(t: MemoryTables, request: NotifyRequest, now: number):
 }
 
 /** Statement `notifyWaiters`. */
-export function notifyWaiters(t: MemoryTables, request: NotifyRequest, now: number): string[] {
+export function notifyWaiters(
+  t: MemoryTables,
+  request: NotifyRequest,
+  taker: Taker | null,
+  now: number,
+): { woken: string[]; owned: OwnedRun[] } {
   const woken: string[] = [];
+  const tasks: TaskRow[] = [];
   for (const { execution, runId } of active(t)) {
     const task = t.advanceOf(execution);
     if (!task || !waitsFor(t, execution, request.event)) continue;
     t.addMessage(messageOf(request, copyId(request.eventId, execution), execution, now));
     t.wake(task, now);
     woken.push(runId);
+    tasks.push(task);
   }
-  return woken;
+  return { woken, owned: own(t, tasks, taker, now) };
 }
 
 /** Statement `collectKept`. */

@@ -1,7 +1,8 @@
 import type { JournalRow } from '../../../lib/engine/journal.js';
-import type { RunFilter, RunRecord, RunStatus } from '../../../lib/ports/index.js';
+import type { Reported, RunFilter, RunRecord, RunStatus, Taker } from '../../../lib/ports/index.js';
+import { own } from './owning.js';
 import { stuckOf } from './versions.js';
-import { headerOf, type MemoryTables, type RunRow } from './tables.js';
+import { headerOf, type MemoryTables, type RunRow, type TaskRow } from './tables.js';
 
 /** What a person calls the status: whether an active run runs or waits, its tasks know. */
 function statusOf(t: MemoryTables, run: RunRow): RunStatus {
@@ -97,7 +98,8 @@ export function cascaded(t: MemoryTables): void {
 }
 
 /** Statement `reportChildren`: tells parents how their children have ended, each once. */
-export function reportChildren(t: MemoryTables, limit: number, now: number): number {
+export function reportChildren(t: MemoryTables, limit: number, taker: Taker | null, now: number): Reported {
+  const woken = new Set<TaskRow>();
   const ended = [...t.owing]
     .filter(({ unreported }) => unreported)
     .toSorted((a, b) => a.id - b.id)
@@ -116,11 +118,15 @@ export function reportChildren(t: MemoryTables, limit: number, now: number): num
       createdAt: now,
       expiresAt: null,
     };
-    if (task && t.addMessage(message)) t.wake(task, now);
+    if (task && t.addMessage(message)) {
+      t.wake(task, now);
+      woken.add(task);
+    }
     child.unreported = false;
     t.owe(child);
   }
-  return ended.length;
+  const owned = own(t, [...woken], taker, now);
+  return { reported: ended.length, due: owned.length < woken.size, owned };
 }
 
 export function listRuns(

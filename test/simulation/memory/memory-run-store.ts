@@ -14,12 +14,15 @@ import {
   type LiveWebhook,
   type Loaded,
   type LoadRequest,
+  type Notified,
   type NotifyRequest,
+  type Reported,
   type RunFilter,
   type RunRecord,
   type Settled,
   type StepCommit,
   type StoreFault,
+  type Taker,
   type Triggered,
   type TriggerRow,
   type WaiterRecord,
@@ -164,17 +167,26 @@ export class MemoryRunStore extends RunStore {
     return this.#send('expire', arriving.expire);
   }
 
-  async notify(request: NotifyRequest, manager?: EntityManager): Promise<{ woken: string[]; kept: boolean }> {
+  async notify(
+    request: NotifyRequest,
+    manager?: EntityManager,
+    taker: Taker | null = null,
+  ): Promise<Notified> {
     ownTransaction(manager);
     const { runId, keepForMs } = request;
     if (runId !== null) {
-      const run = await this.#send('notifyRun', (t, now) => arriving.notifyRun(t, runId, request, now));
+      const run = await this.#send('notifyRun', (t, now) =>
+        arriving.notifyRun(t, runId, request, taker, now),
+      );
       if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId} to notify`);
-      return { woken: run.active && run.waits ? [runId] : [], kept: run.active && !run.waits };
+      const woken = run.active && run.waits ? [runId] : [];
+      return { woken, kept: run.active && !run.waits, ...(taker && { owned: run.owned }) };
     }
     if (keepForMs !== null) await this.#send('keepEvent', (t, now) => arriving.keepEvent(t, request, now));
-    const woken = await this.#send('notifyWaiters', (t, now) => arriving.notifyWaiters(t, request, now));
-    return { woken, kept: keepForMs !== null && woken.length === 0 };
+    const { woken, owned } = await this.#send('notifyWaiters', (t, now) =>
+      arriving.notifyWaiters(t, request, taker, now),
+    );
+    return { woken, kept: keepForMs !== null && woken.length === 0, ...(taker && { owned }) };
   }
 
   deliverKept(eventId: string): Promise<boolean> {
@@ -231,8 +243,12 @@ export class MemoryRunStore extends RunStore {
     }
     let reported = 0;
     for (let batch = REPORTS; batch === REPORTS; reported += batch)
-      batch = await this.#send('reportChildren', (t, now) => ending.reportChildren(t, REPORTS, now));
+      batch = (await this.report(null)).reported;
     return { reported, cancelled };
+  }
+
+  report(taker: Taker | null): Promise<Reported> {
+    return this.#send('reportChildren', (t, now) => ending.reportChildren(t, REPORTS, taker, now));
   }
 
   handOver(keys: readonly string[] | null): Promise<number> {
