@@ -60,6 +60,13 @@ class SideBySide {
   }
 }
 
+@Workflow({ name: 'at-once' })
+class AtOnce {
+  async run(): Promise<number> {
+    return 1;
+  }
+}
+
 @Workflow({ name: 'calls' })
 class Calls {
   async run(ctx: WorkflowContext<void>): Promise<number> {
@@ -142,7 +149,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
         withValues(database, runtime),
         WorkflowModule.forRoot({ database: oneConnection(database), worker: QUIET, ...options }),
       ],
-      providers: [InARow, SideBySide, Calls, Waits, Invokes, OneStep, Work],
+      providers: [InARow, SideBySide, AtOnce, Calls, Waits, Invokes, OneStep, Work],
     });
     builder.overrideProvider(CallPerformer).useClass(Together);
     if (clock) builder.overrideProvider(Clock).useValue(clock);
@@ -325,6 +332,26 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     expect(await counter.rowWrites('workflow_task')).toBe(3 * STEPS + 5);
     // pending, answered, journaled
     expect(await counter.rowWrites('workflow_step')).toBe(3 * STEPS);
+  });
+
+  it('a burst: half of the places a claim, and one claim for all places that one flush makes free', async () => {
+    const [runs, places] = [640, 32];
+    const counter = await start({ transport: 'in-process', worker: { ...QUIET, concurrency: places } });
+    let ended = 0;
+    const all = new Promise<void>((resolve) =>
+      app.get(RunIntake).onEnded((run) => run && ++ended === runs && resolve()),
+    );
+    await app.get(WorkflowClient).triggerMany(
+      AtOnce,
+      Array.from({ length: runs }, () => ({ payload: undefined })),
+    );
+    await all;
+    await counter.settled();
+    const { workflow_claim: claims = 0 } = counter.take();
+    expect(claims).toBeGreaterThanOrEqual(runs / places);
+    // two for as many runs as there are places, and a few where a flush was parted; with one for the first place and one for the
+    // others, and one that knows of no place, they would be three
+    expect(claims).toBeLessThanOrEqual((2.7 * runs) / places);
   });
 
   it('an idle process: one claim a poll; one beat, one sweep and one expiry a heartbeat', async () => {

@@ -41,6 +41,7 @@ export class WorkflowScheduler {
   #claiming = false;
   #claims: Promise<void> = Promise.resolve();
   #again = false;
+  #waking: Promise<void> | undefined;
   /** the last claim may have left something for which there was no place */
   #left = false;
   #stopped = true;
@@ -88,7 +89,7 @@ export class WorkflowScheduler {
     });
     this.leases.onFreed = () => this.wake();
     this.capacity.onFreed = () => {
-      if (this.#again || this.#left) this.wake();
+      if (this.#again || this.#left) this.#wakeSoon();
     };
     this.#unsubscribe = [
       this.signals.on('due', () => this.wake()),
@@ -134,9 +135,10 @@ export class WorkflowScheduler {
   /** As `idle`, and no claim is on its way that could bring something. */
   async quiet(): Promise<void> {
     do {
+      await this.#waking;
       await this.#claims;
       await this.idle();
-    } while (this.#claiming);
+    } while (this.#claiming || this.#waking);
   }
 
   /** Looks for due tasks now. */
@@ -144,6 +146,17 @@ export class WorkflowScheduler {
     if (this.#stopped) return;
     this.#again = true;
     if (!this.#claiming) this.#claims = this.#claimAll();
+  }
+
+  /** Places that become free in the same turn of the loop, as those of one flush do, are filled by one claim. */
+  #wakeSoon(): void {
+    this.#waking ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#waking = undefined;
+        this.wake();
+        resolve();
+      });
+    });
   }
 
   async #claimAll(): Promise<void> {
@@ -170,7 +183,10 @@ export class WorkflowScheduler {
       await this.#claimFlow(Math.ceil(this.capacity.free / 2), Math.ceil(this.#callPlaces / 2));
     if (this.#hasPlace) {
       const part = both && !this.#flowTurn ? 2 : 1;
-      await this.#claim(Math.ceil(this.capacity.free / part), Math.ceil(this.#callPlaces / part));
+      // of many that are due never all places in one claim: the code of one part runs while the database has the other
+      const most = Math.ceil(this.config.concurrency / 2);
+      const limit = Math.min(most, Math.ceil(this.capacity.free / part));
+      await this.#claim(limit, Math.ceil(this.#callPlaces / part));
     }
     if (!this.#flowTurn && this.#flowReady && this.#hasPlace)
       await this.#claimFlow(this.capacity.free, this.#callPlaces);
@@ -242,7 +258,7 @@ export class WorkflowScheduler {
     const bound = isFull ? oldestDueAt : now;
     this.#floor = bound == null ? floor : bound - FLOOR_SLACK_MS;
     // a full claim may have left some; the next one goes out when a place is free
-    if ((limit > 0 && tasks.length - called === limit) || (calls > 0 && called === calls)) this.#again = true;
+    if ((this.#left && this.capacity.free > 0) || (calls > 0 && called === calls)) this.#again = true;
     const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());
     this.#flowReady = flowDueAt !== null && flowDueAt <= now && flowPause === 0;
     const flowIn = flowDueAt === null || this.#flowReady ? Infinity : Math.max(flowDueAt - now, flowPause);
