@@ -79,7 +79,7 @@ export interface Loaded {
   readonly keyed?: boolean;
   /** the run's flow-control key has a rate: each step counts as a start, and needs a claim of its own */
   readonly paced?: boolean;
-  /** ms of the database's clock: what decides whether something is due */
+  /** ms of the database's clock when the reply came: what decides whether something is due */
   readonly now: number;
 }
 
@@ -189,6 +189,8 @@ export interface Claimed {
   readonly priorities: readonly number[] | null;
   /** due time of the oldest task that was looked at: none that is left is older. Null when none was due */
   readonly oldestDueAt?: number | null;
+  /** due times of those of the tasks that are not due yet, by task id */
+  readonly early?: ReadonlyMap<string, number>;
   /** what was read of the claimed tasks, by task id: each as a load under its lease would give it */
   readonly loads?: ReadonlyMap<string, Loaded>;
 }
@@ -338,6 +340,7 @@ export abstract class RunStore {
    * Leases up to `limit` due tasks of these workflows to the worker, and up to `calls` of their external calls. `floor`: skip what
    * was due before (see the statement). `readRows`: what is advanced is read as well, where its journal has no more rows @default 0:
    * nothing is read. Of these priorities, the smaller first @default 0 alone. Never what has a flow-control key.
+   * `leadMs`: also what becomes due within so much time, to be started when it is @default 0
    */
   abstract claim(
     worker: string,
@@ -347,6 +350,7 @@ export abstract class RunStore {
     calls?: number,
     priorities?: readonly number[],
     readRows?: number,
+    leadMs?: number,
   ): Promise<Claimed>;
   /**
    * Leases tasks that wait in the lines of flow-control keys and may start: never more of a key than its limits allow, whoever

@@ -15,6 +15,7 @@ import { CallTasks } from './call-tasks.js';
 import { Capacity } from './capacity.js';
 import { READ_ROWS, RuntimeConfig } from './config.js';
 import { Deliverer } from './deliverer.js';
+import { AHEAD_MS, earlyOf, LEAD_MS, type Early } from './early.js';
 import { DeliveryExecutor } from './delivery-executor.js';
 import { Inspector } from './inspector.js';
 import { Leases } from './leases.js';
@@ -93,7 +94,7 @@ export class WorkflowScheduler {
     };
     this.#unsubscribe = [
       this.signals.on('due', () => this.wake()),
-      this.signals.onDueIn((ms) => this.#wakeIn(ms)),
+      this.signals.onDueIn((ms) => this.#wakeIn(this.#leadMs > 0 ? ms - AHEAD_MS : ms)),
     ];
     this.wake();
   }
@@ -211,17 +212,25 @@ export class WorkflowScheduler {
     }
   }
 
-  async #take(tasks: readonly Task[], loads?: ReadonlyMap<string, Loaded>): Promise<number> {
+  get #leadMs(): number {
+    return this.clock.sqlNow() === null ? LEAD_MS : 0;
+  }
+
+  async #take(
+    tasks: readonly Task[],
+    loads?: ReadonlyMap<string, Loaded>,
+    early?: ReadonlyMap<string, Early>,
+  ): Promise<number> {
     const called = tasks.filter(({ kind }) => kind === 'call').length;
     this.capacity.take(tasks.length - called);
     this.#calling += called;
     for (const task of tasks) {
       this.leases.hold(task, task.execution);
       const loaded = loads?.get(task.taskId);
-      if (loaded) this.executor.prepare(task, loaded);
+      if (loaded && !early?.has(task.taskId)) this.executor.prepare(task, loaded);
     }
     if (this.probe && tasks.length > 0) await this.probe.at('claimed', { runId: tasks[0]!.runId });
-    for (const task of tasks) this.#launch(task);
+    for (const task of tasks) this.#launch(task, early?.get(task.taskId));
     return called;
   }
 
@@ -234,12 +243,13 @@ export class WorkflowScheduler {
   }
 
   async #claim(limit: number, calls: number): Promise<void> {
-    const elapsed = this.clock.elapsed();
-    const floorless = elapsed - this.#floorlessAt >= FLOORLESS_EVERY_MS;
-    if (floorless) this.#floorlessAt = elapsed;
+    const sent = this.clock.elapsed();
+    const floorless = sent - this.#floorlessAt >= FLOORLESS_EVERY_MS;
+    if (floorless) this.#floorlessAt = sent;
     const { life } = this.leases;
     const floor = floorless ? null : this.#floor;
-    const { tasks, now, oldestDueAt, nextDueAt, flowDueAt, priorities, loads } = await this.store.claim(
+    const leadMs = this.#leadMs;
+    const claimed = await this.store.claim(
       this.leases.worker,
       this.registry.queues(),
       limit,
@@ -247,10 +257,14 @@ export class WorkflowScheduler {
       calls,
       this.capacity.priorities,
       READ_ROWS,
+      leadMs,
     );
+    const passed = this.clock.elapsed() - sent;
+    const { tasks, now, oldestDueAt, nextDueAt, flowDueAt, priorities } = claimed;
     for (const priority of priorities ?? []) this.capacity.uses(priority);
     // presumed dead meanwhile, this process does not know what became of what it read
-    const called = await this.#take(tasks, life === this.leases.life ? loads : undefined);
+    const loads = life === this.leases.life ? claimed.loads : undefined;
+    const called = await this.#take(tasks, loads, earlyOf(claimed, loads, sent + passed, passed));
     // with no place at all nothing was looked for: whoever woke us then would not do it again
     this.#left = tasks.length - called === limit;
     // what a full claim has left is older than what comes: a floor above it would hide it from all claims but one a second
@@ -262,7 +276,8 @@ export class WorkflowScheduler {
     const flowPause = Math.max(0, this.#flowPausedUntil - this.clock.elapsed());
     this.#flowReady = flowDueAt !== null && flowDueAt <= now && flowPause === 0;
     const flowIn = flowDueAt === null || this.#flowReady ? Infinity : Math.max(flowDueAt - now, flowPause);
-    this.#sleep(Math.min(nextDueAt === null ? Infinity : nextDueAt - now, flowIn));
+    const nextIn = nextDueAt === null ? Infinity : nextDueAt - now - passed - (leadMs > 0 ? AHEAD_MS : 0);
+    this.#sleep(Math.min(nextIn, flowIn));
   }
 
   /** One timer: until the next due time, at most one poll interval. */
@@ -278,9 +293,10 @@ export class WorkflowScheduler {
     else if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
   }
 
-  #launch(task: Task): void {
+  #launch(task: Task, early?: Early): void {
     const call = task.kind === 'call';
-    const driving = (call ? this.#call(task) : this.#drive(task)).finally(() => {
+    const work = (): Promise<void> => (call ? this.#call(task) : this.#drive(task));
+    const driving = (early ? this.#inTime(task, early, work) : work()).finally(() => {
       this.#driving.delete(driving);
       this.leases.forget(task);
       this.executor.forget(task);
@@ -291,6 +307,15 @@ export class WorkflowScheduler {
       if (call && (this.#again || this.#left)) this.wake();
     });
     this.#driving.add(driving);
+  }
+
+  async #inTime(task: Task, { at, dueAt, loaded }: Early, work: () => Promise<void>): Promise<void> {
+    for (let left: number; (left = at - this.clock.elapsed()) > 0;)
+      if (!(await this.#pause(Math.ceil(left)))) return this.#release(task, left);
+    const late = this.clock.elapsed() - at;
+    // what is known to be cancelled meanwhile is looked up
+    if (loaded && this.leases.has(task)) this.executor.prepare(task, { ...loaded, now: dueAt + late });
+    return work();
   }
 
   async #call(task: Task): Promise<void> {

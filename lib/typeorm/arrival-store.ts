@@ -30,6 +30,7 @@ export abstract class ArrivalStore extends FlowStore {
   ): Promise<Notified> {
     const { eventId, event, data, runId, keepForMs } = request;
     const { worker, queues, places, readRows } = (manager ? null : taker) ?? NO_TAKER;
+    const lag = this.lag();
     if (runId !== null) {
       const values = [this.now(), runId, eventId, event, data, worker, queues, readRows];
       let run: NotifiedColumns | undefined;
@@ -39,7 +40,7 @@ export abstract class ArrivalStore extends FlowStore {
       }
       if (!run) throw new WorkflowError('WF_RUN_NOT_FOUND', `There is no run ${runId} to notify`);
       const woken = run.active && run.waits ? [runId] : [];
-      return { woken, kept: run.active && !run.waits, ...(taker && { owned: readOwned([run]) }) };
+      return { woken, kept: run.active && !run.waits, ...(taker && { owned: readOwned([run], lag()) }) };
     }
     if (keepForMs !== null)
       await this.query(sql.keepEvent, [this.now(), eventId, event, data, keepForMs], manager);
@@ -48,7 +49,12 @@ export abstract class ArrivalStore extends FlowStore {
     return {
       woken: rows.map((row) => row.run_id),
       kept: keepForMs !== null && rows.length === 0,
-      ...(taker && { owned: readOwned(rows.filter((row) => row.is_taken)) }),
+      ...(taker && {
+        owned: readOwned(
+          rows.filter((row) => row.is_taken),
+          lag(),
+        ),
+      }),
     };
   }
 
@@ -104,9 +110,10 @@ export abstract class ArrivalStore extends FlowStore {
   async report(taker: Taker | null): Promise<Reported> {
     const { worker, queues, places, readRows } = taker ?? NO_TAKER;
     const values = [this.now(), worker, queues, places, readRows];
+    const lag = this.lag();
     const rows = await this.query<ReportedColumns>(sql.reportChildren, values);
     const { reported, due } = rows[0]!;
-    return { reported, due, owned: readOwned(rows) };
+    return { reported, due, owned: readOwned(rows, lag()) };
   }
 }
 

@@ -108,10 +108,12 @@ export abstract class JournalStore extends StatementStore {
     allOrNone: boolean,
     query: Send,
   ): Promise<(Triggered | null)[]> {
+    const lag = this.lag();
     const isLean = !allOrNone && rows.every((r) => !r.parent && !r.flow && !r.singleton);
     const inserted = isLean
       ? await query<InsertedColumns>(sql.triggerLean, triggerLeanValues(this.now(), rows))
       : await query<InsertedColumns>(sql.trigger, triggerValues(this.now(), rows, allOrNone));
+    const late = lag();
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
     const missing = rows.filter((row) => !byTrigger.has(row.triggerId));
     const skipped = missing.flatMap(({ singleton }) => (singleton?.policy === 'skip' ? [singleton.key] : []));
@@ -127,7 +129,7 @@ export abstract class JournalStore extends StatementStore {
     const holders = new Map(existing.filter((row) => row.holds).map((row) => [row.singleton_key, row]));
     return rows.map((row) => {
       const own = byTrigger.get(row.triggerId);
-      if (own) return insertedRun(row, own);
+      if (own) return insertedRun(row, own, late);
       const { key, policy } = row.singleton ?? {};
       const other = byRun.get(row.runId) ?? (policy === 'skip' ? holders.get(key!) : undefined);
       return other ? existingRun(row, other) : null;
@@ -135,13 +137,14 @@ export abstract class JournalStore extends StatementStore {
   }
 
   async load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]> {
+    const lag = this.lag();
     const rows = await this.query<LoadColumns>(sql.load, [
       this.now(),
       requests.map((r) => r.taskId),
       requests.map((r) => r.fence),
       requests.map((r) => r.position),
     ]);
-    const loads = readLoads(rows);
+    const loads = readLoads(rows, lag());
     return requests.map((_, i) => loads.get(i + 1) ?? null);
   }
 
@@ -198,7 +201,7 @@ const refuses = (row: TriggerRow, one: Triggered | null): boolean =>
   one !== null &&
   one.header.runId === row.runId &&
   (one.header.workflow !== row.workflow || one.header.payload !== row.payload);
-function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
+function insertedRun(row: TriggerRow, c: InsertedColumns, lag: number): Triggered {
   const { runId, workflow, version, payload, labels } = row;
   return {
     created: true,
@@ -219,7 +222,7 @@ function insertedRun(row: TriggerRow, c: InsertedColumns): Triggered {
       cancelling: false,
     },
     lease: c.lease_owner === null ? null : { taskId: c.task_id, fence: c.fence },
-    now: c.now,
+    now: c.now + lag,
   };
 }
 

@@ -18,7 +18,7 @@ export interface LoadColumns extends StepColumns {
 }
 
 /** Sorts the rows of the `load` statement by request. */
-export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
+export function readLoads(rows: readonly LoadColumns[], lag: number): Map<number, Loaded> {
   const steps = new Map<number, JournalRow[]>();
   const messages = new Map<number, InboxMessage[]>();
   const loads = new Map<number, Loaded>();
@@ -31,7 +31,7 @@ export function readLoads(rows: readonly LoadColumns[]): Map<number, Loaded> {
     if (row.tag === 'step') of(steps, row.item).push(toJournalRow(row));
     else if (row.tag === 'message')
       of(messages, row.item).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
-    else loads.set(row.item, headOf(row, of(steps, row.item), of(messages, row.item)));
+    else loads.set(row.item, headOf(row, of(steps, row.item), of(messages, row.item), lag));
   }
   for (const inbox of messages.values()) inbox.sort(inOrder);
   return loads;
@@ -49,13 +49,18 @@ export interface ReadColumns {
 }
 
 /** By task id. */
-export function readClaims(rows: readonly ReadColumns[]): Map<string, Loaded> {
+export function readClaims(rows: readonly ReadColumns[], lag: number): Map<string, Loaded> {
   const loads = new Map<string, Loaded>();
   for (const { task_id: taskId, head, payload, steps, inbox, arrived = null } of rows) {
     if (taskId === null || head === null) continue;
     const journal = (JSON.parse(steps ?? '[]') as StepColumns[]).map(toJournalRow);
     const own = messagesOf(arrived);
-    const loaded = headOf({ head, data: payload }, journal, [...messagesOf(inbox), ...own].sort(inOrder));
+    const loaded = headOf(
+      { head, data: payload },
+      journal,
+      [...messagesOf(inbox), ...own].sort(inOrder),
+      lag,
+    );
     loads.set(taskId, { ...loaded, wanted: loaded.wanted + own.length });
   }
   return loads;
@@ -68,8 +73,8 @@ const messagesOf = (text: string | null): InboxMessage[] =>
   }));
 
 /** What was leased by the statement that woke it. */
-export function readOwned(rows: readonly (TaskColumns & ReadColumns)[]): OwnedRun[] {
-  const loads = readClaims(rows);
+export function readOwned(rows: readonly (TaskColumns & ReadColumns)[], lag: number): OwnedRun[] {
+  const loads = readClaims(rows, lag);
   return toTasks(rows).map((task) => ({ task, loaded: loads.get(task.taskId) ?? null }));
 }
 
@@ -78,7 +83,12 @@ const inOrder = (a: InboxMessage, b: InboxMessage): number =>
   a.createdAt - b.createdAt || (a.eventId < b.eventId ? -1 : 1);
 
 /** The arrays are filled after this, as the rows come. */
-function headOf(row: Pick<LoadColumns, 'head' | 'data'>, rows: JournalRow[], inbox: InboxMessage[]): Loaded {
+function headOf(
+  row: Pick<LoadColumns, 'head' | 'data'>,
+  rows: JournalRow[],
+  inbox: InboxMessage[],
+  lag: number,
+): Loaded {
   const { step, wanted, turn, gather, lost, keyed, paced, now, ...header } = JSON.parse(
     row.head!,
   ) as LoadHead;
@@ -93,6 +103,6 @@ function headOf(row: Pick<LoadColumns, 'head' | 'data'>, rows: JournalRow[], inb
     lost,
     keyed,
     paced,
-    now,
+    now: now + lag,
   };
 }

@@ -7,11 +7,18 @@ import type { Tables } from './tables.js';
 
 const LOCK_TIMEOUT = '55P03';
 
+/** A reply that took longer was held up on the way out, behind other statements; then it does not tell how late it is. */
+const LONGEST_LAG_MS = 20;
+
 /** What all parts of the store of runs have: how to send, and what an error means. */
 export abstract class StatementStore extends RunStore {
   readonly #sender: StatementSender;
 
-  constructor(database: Database, tables: Tables, clock: Clock) {
+  constructor(
+    database: Database,
+    tables: Tables,
+    private readonly clock: Clock,
+  ) {
     super();
     this.#sender = new StatementSender(database, tables, clock);
   }
@@ -24,6 +31,15 @@ export abstract class StatementStore extends RunStore {
 
   protected now(): number | null {
     return this.#sender.now();
+  }
+
+  /**
+   * To be called before a statement is sent, and what it gives when the reply is there: how much later than the time in it that is. A
+   * run that counts a sleep from a time that has passed already would wake too early.
+   */
+  protected lag(): () => number {
+    const sent = this.clock.sqlElapsed();
+    return () => Math.min(LONGEST_LAG_MS, this.clock.sqlElapsed() - sent);
   }
 
   protected query<R = unknown>(

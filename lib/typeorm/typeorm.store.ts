@@ -25,7 +25,9 @@ export class TypeOrmRunStore extends ArrivalStore {
     calls = 0,
     priorities: readonly number[] = [0],
     readRows = 0,
+    leadMs = 0,
   ): Promise<Claimed> {
+    const lag = this.lag();
     const { queues, places } = queuesOf(workflows, limit, calls);
     const rows = await this.query<ClaimColumns>(sql.claim, [
       this.now(),
@@ -37,11 +39,14 @@ export class TypeOrmRunStore extends ArrivalStore {
       calls,
       priorities,
       readRows,
+      leadMs,
     ]);
     const head = rows[0]!;
-    const loads = readRows > 0 ? { loads: readClaims(rows) } : {};
+    const loads = readRows > 0 ? { loads: readClaims(rows, lag()) } : {};
+    const early = rows.filter((row) => row.task_due_at !== null && row.task_due_at > head.now);
     return {
       tasks: toTasks(rows),
+      early: new Map(early.map((row) => [row.task_id!, row.task_due_at!])),
       now: head.now,
       oldestDueAt: head.oldest_due_at,
       nextDueAt: head.next_due_at,
@@ -219,6 +224,7 @@ const TAKEN_AT_ONCE = 500;
 const REPORTS = 500;
 
 interface ClaimColumns extends TaskColumns, ReadColumns {
+  task_due_at: number | null;
   now: number;
   oldest_due_at: number | null;
   next_due_at: number | null;

@@ -57,6 +57,19 @@ export function leasing(bench: () => Bench): void {
     expect(await b.claim()).toHaveLength(1);
   });
 
+  it('claims what becomes due within a lead as well, and says when it does', async () => {
+    const b = bench();
+    for (const inMs of [0, 10, 11]) await b.store.trigger([b.row(b.id(`in ${inMs}`), { due: { inMs } })]);
+    const claim = (leadMs?: number) => b.store.claim(b.worker, [b.workflow], 10, null, 0, [0], 32, leadMs);
+    const { tasks, early, nextDueAt } = await claim(10);
+    expect(tasks.map(({ runId }) => runId)).toEqual([b.id('in 0'), b.id('in 10')]);
+    expect([...early!]).toEqual([[tasks[1]!.taskId, b.now + 10]]);
+    expect(nextDueAt).toBe(b.now + 11);
+    expect((await claim()).tasks).toEqual([]);
+    b.clock.pass(11);
+    expect((await claim()).tasks).toHaveLength(1);
+  });
+
   it('tells when the next of these workflows is due, also when nothing is claimed', async () => {
     const b = bench();
     await b.store.trigger([

@@ -8,7 +8,8 @@ import { CLOCK, PARKED, toMs, toTime, type Statement } from './statement.js';
  * earliest on; the floor skips the dead index entries of what was claimed before (without it a claim slows down linearly
  * behind them while an old snapshot keeps them alive). Calls have queues and places ($7) of their own. `array(…)` keeps the planner from running the locking part twice.
  * Smaller priorities first: each of those in use ($8) is looked at by itself; a claim without a floor also says which are.
- * What is claimed is read at once, where it is short ($9).
+ * What is claimed is read at once, where it is short ($9). What becomes due within $10 ms is claimed as well, so that it is at
+ * hand when it does.
  * Tasks with a flow-control key are none of these; `flow_due_at` tells when there is something in their lines (see flow.ts).
  */
 export const claim: Statement = {
@@ -24,7 +25,7 @@ picked as materialized (
     select k.id, k.due_at, k.kind
     from ${t.task} k
     where k.workflow = w.name and k.priority = p.priority and k.lease_owner is null and k.flow_key is null
-      and k.due_at <= c.now and k.due_at >= coalesce(${toTime('$5::float8')}, '-infinity')
+      and k.due_at <= c.now + $10::float8 * interval '1 ms' and k.due_at >= coalesce(${toTime('$5::float8')}, '-infinity')
     order by k.due_at
     limit w.places
     for update skip locked
@@ -39,7 +40,7 @@ claimed as (
   update ${t.task} k
   set lease_owner = $2::uuid, fence = k.fence + 1, turn = 0
   where k.id = any(array(select id from chosen))
-  returning k.id, k.fence, k.execution, k.kind, k.step_key, k.flow_key
+  returning k.id, k.fence, k.execution, k.kind, k.step_key, k.flow_key, k.due_at
 ),
 upcoming as (
   select min(d.due_at) as due_at
@@ -50,7 +51,7 @@ upcoming as (
     select k.due_at
     from ${t.task} k
     where k.workflow = w.name and k.priority = p.priority and k.lease_owner is null and k.flow_key is null
-      and k.due_at > c.now and k.due_at < 'infinity'
+      and k.due_at > c.now + $10::float8 * interval '1 ms' and k.due_at < 'infinity'
     order by k.due_at
     limit 1
   ) d
@@ -72,7 +73,7 @@ flow as (
   ) d
 )
 select ${toMs('c.now')} as now, (select ${toMs('min(p.due_at)')} from picked p) as oldest_due_at, ${toMs('u.due_at')} as next_due_at, ${toMs('f.due_at')} as flow_due_at,
-       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${CLAIMED_COLUMNS}, ${READ_COLUMNS}
+       case when $5::float8 is null then ${PRIORITIES(t)} end as priorities, ${toMs('k.due_at')} as task_due_at, ${CLAIMED_COLUMNS}, ${READ_COLUMNS}
 from clock c
 cross join upcoming u
 cross join flow f

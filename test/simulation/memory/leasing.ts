@@ -12,6 +12,7 @@ export function claim(
   floor: number | null,
   calls: number,
   priorities: readonly number[],
+  leadMs: number,
   now: number,
 ): Claimed {
   const queues = queuesOf(workflows, calls);
@@ -22,7 +23,7 @@ export function claim(
   let nextDueAt = Infinity;
   for (const row of unleased) {
     if (!priorities.includes(row.priority)) continue;
-    if (row.dueAt > now) nextDueAt = Math.min(nextDueAt, row.dueAt);
+    if (row.dueAt > now + leadMs) nextDueAt = Math.min(nextDueAt, row.dueAt);
     else if (floor === null || row.dueAt >= floor) due.push(row);
   }
   due.sort((a, b) => a.priority - b.priority || a.dueAt - b.dueAt || a.id - b.id);
@@ -35,6 +36,7 @@ export function claim(
   const used = new Set(unleased.map(({ priority }) => priority).filter((priority) => priority < PARKED));
   return {
     tasks: chosen.map((row) => taskOf(t, row)),
+    early: new Map(chosen.filter(({ dueAt }) => dueAt > now).map(({ taskId, dueAt }) => [taskId, dueAt])),
     now,
     nextDueAt: nextDueAt === Infinity ? null : nextDueAt,
     flowDueAt: flowDueAt(t, new Set(queues), now),

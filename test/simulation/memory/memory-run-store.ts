@@ -114,9 +114,11 @@ export class MemoryRunStore extends RunStore {
     floor: number | null,
     calls = 0,
     priorities: readonly number[] = [0],
+    _readRows = 0,
+    leadMs = 0,
   ): Promise<Claimed> {
     return this.#send('claim', (t, now) =>
-      leasing.claim(t, worker, workflows, limit, floor, calls, priorities, now),
+      leasing.claim(t, worker, workflows, limit, floor, calls, priorities, leadMs, now),
     );
   }
 
