@@ -3,7 +3,6 @@ import { Probe, type OwnedRun, type Taker } from '../ports/index.js';
 import { Capacity } from './capacity.js';
 import { READ_ROWS } from './config.js';
 import { Leases } from './leases.js';
-import { Signals } from './signals.js';
 
 /** Places that are kept for what a statement may wake and lease. */
 export interface KeptPlaces {
@@ -21,7 +20,6 @@ export class WokenRuns {
   constructor(
     private readonly capacity: Capacity,
     private readonly leases: Leases,
-    private readonly signals: Signals,
     @Optional() private readonly probe?: Probe,
   ) {}
 
@@ -38,18 +36,11 @@ export class WokenRuns {
     if (this.probe && owned.length > 0) await this.probe.at('woken', { runId: owned[0]!.task.runId });
     for (const { task, loaded } of owned)
       this.capacity.start(task, life === this.leases.life ? loaded : null);
-    this.#giveBack(taker.places - owned.length);
+    const left = taker.places - owned.length;
+    if (left > 0) this.capacity.giveBack(left);
   }
 
   giveBack({ taker }: KeptPlaces): void {
-    this.#giveBack(taker.places);
-  }
-
-  /** A claim that found no place in the meantime looks again. */
-  #giveBack(places: number): void {
-    if (places === 0) return;
-    const { free } = this.capacity;
-    this.capacity.giveBack(places);
-    if (free === 0) this.signals.tell('due');
+    this.capacity.giveBack(taker.places);
   }
 }
