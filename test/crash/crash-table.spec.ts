@@ -35,7 +35,8 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
   'step-executed': [
     BOTH,
     { step: 'Steps.two' },
-    { step: 'Steps.left', ...HTTP },
+    // in-process it executes beside another, under the lease of the run
+    { step: 'Steps.left', ...BOTH },
     { step: 'Steps.flaky', nth: 2, ...HTTP },
     { step: 'onFailure/Steps.compensate', variant: 'fails' },
     { step: 'alone', nth: 3, variant: 'polls', ...EMBEDDED },
@@ -48,14 +49,16 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
   'flush-durable': [
     BOTH,
     { nth: 2 },
-    { nth: 3, ...HTTP },
+    { nth: 3 },
     { nth: 4, ...HTTP },
     { nth: 5 },
     { variant: 'waits' },
   ],
-  'answer-sent': [{}, { step: 'Steps.right', ...HTTP }],
+  // in-process only what is beside something else than steps is answered
+  'answer-sent': [HTTP, { variant: 'polls' }, { step: 'Steps.right', ...HTTP }],
   'answer-durable': [
-    BOTH,
+    { ...HTTP, embedded: ['http'] },
+    { variant: 'polls', ...BOTH },
     { step: 'Steps.right', ...HTTP },
     { step: 'beside', nth: 2, variant: 'polls' },
     { step: 'beside', nth: 4, variant: 'polls', ...HTTP },
