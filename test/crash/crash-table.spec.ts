@@ -46,14 +46,7 @@ const TABLE: Record<ProbePoint, readonly Row[]> = {
     { step: 'onFailure/Steps.compensate', variant: 'undoes', ...HTTP },
   ],
   'flush-sent': [{}, { nth: 3, ...HTTP }, { variant: 'waits', ...HTTP }],
-  'flush-durable': [
-    BOTH,
-    { nth: 2 },
-    { nth: 3 },
-    { nth: 4, ...HTTP },
-    { nth: 5 },
-    { variant: 'waits' },
-  ],
+  'flush-durable': [BOTH, { nth: 2 }, { nth: 3 }, { nth: 4, ...HTTP }, { nth: 5 }, { variant: 'waits' }],
   // in-process only what is beside something else than steps is answered
   'answer-sent': [HTTP, { variant: 'polls' }, { step: 'Steps.right', ...HTTP }],
   'answer-durable': [
