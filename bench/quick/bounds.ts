@@ -15,8 +15,8 @@ export const LONE_HTTP_STATEMENTS = 16;
 export const LOAD_COMMITS = 0.3;
 export const LOAD_HTTP_COMMITS = 2;
 
-/** 100 steps beside each other, as a whole. */
-export const FAN_STATEMENTS = 40;
+/** 100 steps beside each other in-process, as a whole: the trigger, a flush or two, the NOTIFY, and what `result()` reads. */
+export const FAN_STATEMENTS = 8;
 
 /** Steps in a row: a statement each, nothing is read again; the rest is the trigger, the result, and polls meanwhile. */
 export const ROW_STATEMENTS = 1.02;
