@@ -168,13 +168,13 @@ export default {
     http: {
       embedded: true,
       transport: 'http',
-      concurrency: 100,
+      concurrency: 200,
       w1n: 1000,
       works: [...all, ...growth, 'journal-5000'],
     },
     // the client in a process of its own, so that it can enqueue before a worker is there
     'in-process-client': { transport: 'in-process', concurrency: 300, bulk: true, w1n: 10_000, works: apart },
-    'http-client': { transport: 'http', concurrency: 100, bulk: true, w1n: 1000, works: apart },
+    'http-client': { transport: 'http', concurrency: 200, bulk: true, w1n: 1000, works: apart },
     pglite: {
       embedded: true,
       transport: 'in-process',

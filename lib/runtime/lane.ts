@@ -30,11 +30,15 @@ export function notStorable(cause: unknown): WorkflowError {
   return new WorkflowError('WF_NOT_STORABLE', `The database refused a value: ${said}`, { cause });
 }
 
+/** So many items fill a flush: with more of them the part of each in what a statement costs hardly changes. */
+const ENOUGH = 64;
+
 /** How many smaller batches a blocked one becomes. */
 const PARTS = 25;
 
 /**
- * Group commit: one flush in flight (or a few); what gathers meanwhile goes in the next one. No timer: an idle lane flushes at once.
+ * Group commit: one flush in flight (or a few, where there is enough for each); what gathers meanwhile goes in the next one. No timer:
+ * an idle lane flushes at once.
  * A transient failure repeats the same batch unchanged (each statement is idempotent) until it is through; a value that the
  * database refuses is found by halving, and only its own item is rejected, as WF_NOT_STORABLE.
  *
@@ -44,6 +48,8 @@ const PARTS = 25;
 export class Lane<T, R> {
   #queue: Waiting<T, R>[] = [];
   #flushes = 0;
+  /** items in the flush that began last */
+  #latest = 0;
   #scheduled = false;
   #givenUp = false;
   /** lanes of smaller batches beside this one, by their size */
@@ -68,7 +74,8 @@ export class Lane<T, R> {
 
   #push(waiting: Waiting<T, R>): void {
     this.#queue.push(waiting);
-    if (this.#scheduled || this.#flushes >= (this.options.maxFlushes ?? 1)) return;
+    if (this.#scheduled || this.#flushes >= (this.options.maxFlushes ?? 1) || !this.#isWorth(this.#flushes))
+      return;
     this.#scheduled = true;
     // what is asked in the same turn of the loop goes into the same statement
     setImmediate(() => {
@@ -79,8 +86,26 @@ export class Lane<T, R> {
 
   async #drain(): Promise<void> {
     this.#flushes++;
-    while (this.#queue.length > 0) await this.#flush(this.#take());
+    while (this.#queue.length > 0 && this.#isWorth(this.#flushes - 1)) {
+      const batch = this.#take();
+      this.#latest = batch.length;
+      await this.#flush(batch);
+      await this.#gather();
+    }
     this.#flushes--;
+  }
+
+  /** Waits turn by turn for as long as each brings more: a busy loop, as that of HTTP, brings what belongs together in many turns. */
+  async #gather(): Promise<void> {
+    for (let before = 1; before < this.#queue.length && this.#queue.length < ENOUGH;) {
+      before = this.#queue.length;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** A flush beside others is worth its commit when it brings as much as the last one; else what waits goes with the next one. */
+  #isWorth(others: number): boolean {
+    return others === 0 || this.#queue.length >= Math.min(ENOUGH, this.#latest);
   }
 
   #take(): Waiting<T, R>[] {

@@ -324,4 +324,78 @@ describe('a lane', () => {
     expect(await lane.add(5)).toBe(-5);
     expect(WorkflowError.is(await blocked.catch((error: unknown) => error))).toBe(false);
   });
+
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const turns = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) await turn();
+  };
+
+  /** A lane of two flushes at a time, which end when they are let go. */
+  function laneOfTwo() {
+    const flushes: { size: number; end: () => void }[] = [];
+    const flush = (items: readonly number[]): Promise<readonly number[]> =>
+      new Promise((resolve) => flushes.push({ size: items.length, end: () => resolve(items) }));
+    const lane = new Lane<number, number>({ flush, fault, pause, maxItems: 500, maxFlushes: 2 });
+    const adding: Promise<number>[] = [];
+    const add = (count: number): void => {
+      for (let i = 0; i < count; i++) adding.push(lane.add(i));
+    };
+    return { add, adding, flushes, sizes: () => flushes.map(({ size }) => size) };
+  }
+
+  it('begins a flush beside another one when it brings as much, and leaves the rest to the next one', async () => {
+    const { add, adding, flushes, sizes } = laneOfTwo();
+    add(10);
+    await turns(5);
+    add(4);
+    await turns(5);
+    expect(sizes()).toEqual([10]);
+    add(6);
+    await turns(5);
+    expect(sizes()).toEqual([10, 10]);
+    add(3);
+    flushes[1]!.end();
+    await turns(5);
+    // one is still under way
+    expect(sizes()).toEqual([10, 10]);
+    flushes[0]!.end();
+    await turns(5);
+    expect(sizes()).toEqual([10, 10, 3]);
+    flushes[2]!.end();
+    expect(await Promise.all(adding)).toHaveLength(23);
+  });
+
+  it('lets no item wait for another one alone, nor a full flush for a larger one', async () => {
+    const { add, adding, flushes, sizes } = laneOfTwo();
+    add(1);
+    await turns(5);
+    add(1);
+    await turns(5);
+    expect(sizes()).toEqual([1, 1]);
+    flushes.forEach(({ end }) => end());
+    await turns(5);
+    add(300);
+    await turns(5);
+    add(100);
+    await turns(5);
+    expect(sizes()).toEqual([1, 1, 300, 100]);
+    flushes.forEach(({ end }) => end());
+    expect(await Promise.all(adding)).toHaveLength(402);
+  });
+
+  it('gathers what comes turn by turn after a flush', async () => {
+    const { add, adding, flushes, sizes } = laneOfTwo();
+    add(20);
+    await turns(5);
+    add(2);
+    flushes[0]!.end();
+    for (let i = 0; i < 5; i++) {
+      await turn();
+      add(1);
+    }
+    await turns(5);
+    expect(sizes()).toEqual([20, 7]);
+    flushes[1]!.end();
+    expect(await Promise.all(adding)).toHaveLength(27);
+  });
 });
