@@ -39,6 +39,8 @@ export class WorkflowScheduler {
   #deliverer: Deliverer | undefined;
   #timer: (() => void) | undefined;
   #timerAt = Infinity;
+  /** what becomes due first of that which was noted since the last claim was sent: its snapshot may be older */
+  #notedAt = Infinity;
   #claiming = false;
   #claims: Promise<void> = Promise.resolve();
   #again = false;
@@ -244,6 +246,7 @@ export class WorkflowScheduler {
 
   async #claim(limit: number, calls: number): Promise<void> {
     const sent = this.clock.elapsed();
+    this.#notedAt = Infinity;
     const floorless = sent - this.#floorlessAt >= FLOORLESS_EVERY_MS;
     if (floorless) this.#floorlessAt = sent;
     const { life } = this.leases;
@@ -277,7 +280,7 @@ export class WorkflowScheduler {
     this.#flowReady = flowDueAt !== null && flowDueAt <= now && flowPause === 0;
     const flowIn = flowDueAt === null || this.#flowReady ? Infinity : Math.max(flowDueAt - now, flowPause);
     const nextIn = nextDueAt === null ? Infinity : nextDueAt - now - passed - (leadMs > 0 ? AHEAD_MS : 0);
-    this.#sleep(Math.min(nextIn, flowIn));
+    this.#sleep(Math.min(nextIn, flowIn, this.#notedAt - this.clock.elapsed()));
   }
 
   /** One timer: until the next due time, at most one poll interval. */
@@ -289,8 +292,9 @@ export class WorkflowScheduler {
   }
 
   #wakeIn(ms: number): void {
-    if (ms <= 0) this.wake();
-    else if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
+    if (ms <= 0) return this.wake();
+    this.#notedAt = Math.min(this.#notedAt, this.clock.elapsed() + ms);
+    if (this.clock.elapsed() + ms < this.#timerAt) this.#sleep(ms);
   }
 
   #launch(task: Task, early?: Early): void {

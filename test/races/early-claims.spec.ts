@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Step, Workflow, WorkflowClient, WorkflowContext, WorkflowScheduler } from 'nestjs-workflow';
+import { RunStore } from '../../lib/ports/index.js';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 import { boot, Gates, type Instance } from './support.js';
 
@@ -85,6 +86,32 @@ describe.each(DATABASES)('a task that is claimed a moment before it is due, on $
     expect(await at.rows('select lease_owner from workflow_task')).toEqual([{ lease_owner: null }]);
     at.get(WorkflowScheduler).resume();
     await client.run(Naps, 'r').result();
+    expect(at.get(Log).executed).toHaveLength(1);
+  });
+
+  it('and noted while a claim is under way that knows nothing of it yet: it is not forgotten', async () => {
+    const client = await start('in-process');
+    const scheduler = at.get(WorkflowScheduler);
+    await scheduler.quiet();
+    const store = at.app.get(RunStore);
+    const claim = store.claim.bind(store);
+    let back: () => void = () => {};
+    const held = new Promise<void>((resolve) => (back = resolve));
+    const read = new Promise<void>((resolve) => {
+      vi.spyOn(store, 'claim').mockImplementationOnce(async (...given) => {
+        const claimed = await claim(...given);
+        resolve();
+        await held;
+        return claimed;
+      });
+    });
+    scheduler.wake();
+    await read;
+    const run = await client.trigger(Naps, 1, { runId: 'r' });
+    await scheduler.idle();
+    expect(at.get(Log).executed).toEqual([]);
+    back();
+    await run.result();
     expect(at.get(Log).executed).toHaveLength(1);
   });
 });
