@@ -1,3 +1,4 @@
+import type { JournalRow } from '../engine/journal.js';
 import type { Claimed, Loaded } from '../ports/index.js';
 
 /**
@@ -15,20 +16,26 @@ export interface Early {
   readonly loaded: Loaded | undefined;
 }
 
+/** Time alone answers it: nothing that arrives until it is due could come before that. */
+const byTimeAlone = ({ state, kind, dispatched }: JournalRow): boolean =>
+  state !== 'pending' || (kind !== 'wait' && !dispatched);
+
 /**
- * Of what was claimed too early, by task id. What was not read with it reads the time itself: then it is surely due.
+ * Of what was claimed too early, by task id. What was not read with it reads the time itself: then it is surely due. So does what
+ * waits for more than time: an event that comes before the timeout is there when it is read then, and wins.
  * @param now by the clock of this process, when the claim has come back
  * @param passed since it was sent
  */
 export function earlyOf(
-  { early = new Map<string, number>(), now: read }: Claimed,
+  { early = new Map<string, number>(), now: readAt }: Claimed,
   loads: ReadonlyMap<string, Loaded> | undefined,
   now: number,
   passed: number,
 ): ReadonlyMap<string, Early> {
   const starts = [...early].map(([taskId, dueAt]): [string, Early] => {
-    const loaded = loads?.get(taskId);
-    return [taskId, { at: now + dueAt - read - (loaded ? passed : 0), dueAt, loaded }];
+    const read = loads?.get(taskId);
+    const loaded = read?.rows.every(byTimeAlone) ? read : undefined;
+    return [taskId, { at: now + dueAt - readAt - (loaded ? passed : 0), dueAt, loaded }];
   });
   return new Map(starts);
 }

@@ -1,9 +1,18 @@
 import { Injectable } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Step, Workflow, WorkflowClient, WorkflowContext, WorkflowScheduler } from 'nestjs-workflow';
+import {
+  defineEvent,
+  Step,
+  Workflow,
+  WorkflowClient,
+  WorkflowContext,
+  WorkflowScheduler,
+} from 'nestjs-workflow';
 import { RunStore } from '../../lib/ports/index.js';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 import { boot, Gates, type Instance } from './support.js';
+
+const Told = defineEvent<string>('told');
 
 @Injectable()
 class Log {
@@ -26,6 +35,14 @@ class Naps {
   }
 }
 
+@Workflow({ name: 'waits-a-while' })
+class WaitsAWhile {
+  async run(ctx: WorkflowContext<void>): Promise<string> {
+    const { timedOut, data } = await ctx.waitForEvent('w', Told(ctx.runId), { timeout: '300ms' });
+    return timedOut ? 'timed out' : data;
+  }
+}
+
 /** No poll and no beat helps. */
 const DEAF = { pollInterval: '1h', heartbeat: '1h', leaseTimeout: '3h' } as const;
 
@@ -40,7 +57,7 @@ describe.each(DATABASES)('a task that is claimed a moment before it is due, on $
     await db?.dispose();
   });
   const start = async (transport: 'in-process' | 'http', probe = new Gates()): Promise<WorkflowClient> => {
-    at = await boot(db, { transport, probe, providers: [Log, Naps], worker: DEAF });
+    at = await boot(db, { transport, probe, providers: [Log, Naps, WaitsAWhile], worker: DEAF });
     return at.get(WorkflowClient);
   };
 
@@ -87,6 +104,17 @@ describe.each(DATABASES)('a task that is claimed a moment before it is due, on $
     at.get(WorkflowScheduler).resume();
     await client.run(Naps, 'r').result();
     expect(at.get(Log).executed).toHaveLength(1);
+  });
+
+  it('and sent the event that it waits for before its time is up: the event wins', async () => {
+    const gates = new Gates();
+    const client = await start('in-process', gates);
+    const claimed = gates.hold('claimed');
+    const run = await client.trigger(WaitsAWhile, undefined, { runId: 'r' });
+    await claimed.reached;
+    await run.notify(Told('r'), 'in time');
+    claimed.open();
+    expect(await run.result()).toBe('in time');
   });
 
   it('and noted while a claim is under way that knows nothing of it yet: it is not forgotten', async () => {
