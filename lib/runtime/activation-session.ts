@@ -54,7 +54,7 @@ export interface SessionDependencies {
 export class ActivationSession implements RunSession {
   readonly info: RunInfo;
   readonly payload: unknown;
-  readonly logger: LoggerService;
+  #logger: LoggerService | undefined;
   readonly replay: Replay;
   readonly #seed: string;
   #policy: { retry: RetryPolicy; timeoutMs: number | null } | undefined;
@@ -75,8 +75,13 @@ export class ActivationSession implements RunSession {
     this.payload = codec.decode(header.payload);
     this.replay = replay;
     this.#seed = `${header.execution}/${replay.prefix}`;
+  }
+
+  /** Made when it is asked for: most runs say nothing. */
+  get logger(): LoggerService {
     // a step executes live, also when the code around it was replayed to find it
-    this.logger = quietWhile(new Logger(header.workflow), () => !on.isLive() && !runScope.getStore()?.step);
+    const isQuiet = (): boolean => !this.on.isLive() && !runScope.getStore()?.step;
+    return (this.#logger ??= quietWhile(new Logger(this.on.header.workflow), isQuiet));
   }
 
   ask(request: Request): Promise<unknown> {

@@ -28,6 +28,8 @@ import { SideSteps, type EndedSideStep } from './side-steps.js';
 import { stepRow } from './step-row.js';
 import { STUCK_MS } from './stuck.js';
 
+const logger = new Logger('Workflow');
+
 const CONTINUE: Next = { to: 'continue' };
 const FIRST_GATHER_MS = 50;
 /** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
@@ -55,7 +57,6 @@ export class Activation {
   readonly #listened = new Set<string>();
   /** keys of new marks behind which nothing was asked yet */
   readonly #marks = new Set<string>();
-  readonly #logger = new Logger('Workflow');
 
   constructor(
     private readonly on: ActivationDependencies,
@@ -265,7 +266,7 @@ export class Activation {
         this.journal,
         open,
         this.time(),
-        this.#mayFanOut(options) ? this.#side.beside : undefined,
+        this.#mayFanOut(options) ? this.#side : undefined,
       );
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
@@ -355,7 +356,7 @@ export class Activation {
 
   /** Kept until fitting code is deployed, and looked at again now and then. */
   #stuck(why: Error): Next {
-    this.#logger.error(why.message);
+    logger.error(why.message);
     return { to: 'suspend', dueAt: this.time() + STUCK_MS, stuck: why.message };
   }
 

@@ -19,10 +19,10 @@ import type { ActivationDependencies, Next } from './activation.types.js';
 import type { RunFlush } from './run-flush.js';
 import type { RunningCode } from './running-code.js';
 
+const logger = new Logger('Workflow');
+
 /** Brings what the engine decides at the end of a run's code to the code, the journal and the last flush. */
 export class RunEnding {
-  readonly #logger = new Logger('Workflow');
-
   constructor(
     private readonly on: Pick<ActivationDependencies, 'codec' | 'config' | 'chance'>,
     private readonly definition: WorkflowDefinition,
@@ -53,7 +53,7 @@ export class RunEnding {
   settled(outcome: Outcome): Next | undefined {
     if (this.code.phase === 'on-failure' && !outcome.ok) {
       const { message } = toFailure(outcome.error);
-      this.#logger.error(`@OnFailure of run ${this.#header.runId} failed: ${message}`);
+      logger.error(`@OnFailure of run ${this.#header.runId} failed: ${message}`);
     }
     return this.#follow(afterOutcome(outcome, this.#runState()));
   }
@@ -83,8 +83,8 @@ export class RunEnding {
         }
       case 'retry': {
         const { message } = transition.failure;
-        this.#logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
-        if (transition.warning !== undefined) this.#logger.warn(`Run ${runId}: ${transition.warning}`);
+        logger.warn(`Run ${runId} failed in attempt ${attempt} and is tried again: ${message}`);
+        if (transition.warning !== undefined) logger.warn(`Run ${runId}: ${transition.warning}`);
         return { to: 'suspend', dueAt: transition.at, attempt: attempt + 1 };
       }
       case 'rollback':

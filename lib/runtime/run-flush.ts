@@ -4,6 +4,8 @@ import type { AdvanceCommit, CommitResult, Loaded, Probe } from '../ports/index.
 import type { ActivationDependencies, AdvanceOptions, Next } from './activation.types.js';
 import { PendingFlush, withoutCulprit } from './pending-flush.js';
 
+const logger = new Logger('Workflow');
+
 const NO_TASKS: AdvanceCommit['tasks'] = [];
 
 /** The durable side of an activation: what it was loaded with, what it has not stored yet, and the flush of that. */
@@ -13,7 +15,6 @@ export class RunFlush {
   #loadedAt: number;
   #turn: number;
   #due = false;
-  readonly #logger = new Logger('Workflow');
 
   constructor(
     private readonly on: Pick<ActivationDependencies, 'writer' | 'clock' | 'probe'>,
@@ -126,7 +127,7 @@ export class RunFlush {
   /** The database refused a value of this commit: the step that gave it fails, and the run starts over from its journal. */
   async #unstorable(commit: AdvanceCommit, error: unknown): Promise<false> {
     if (!WorkflowError.is(error, 'WF_NOT_STORABLE')) throw error;
-    this.#logger.error(`Run ${this.#loaded.header.runId}: ${error.message}`);
+    logger.error(`Run ${this.#loaded.header.runId}: ${error.message}`);
     for (const inTurn of withoutCulprit(commit, error, this.time())) {
       const made = await this.#firstStorable(inTurn);
       if (made.next.to === 'failed') break;

@@ -14,6 +14,8 @@ import type { ActivationSession } from './activation-session.js';
 import type { RuntimeConfig } from './config.js';
 import { startCode } from './start-code.js';
 
+const logger = new Logger('Workflow');
+
 export interface CodeDependencies {
   readonly codec: Codec;
   readonly effects: RunEffects;
@@ -52,7 +54,6 @@ export class RunningCode {
   readonly #asked = new Set<string>();
   /** called when the code asks for something, or ends */
   onActivity: () => void = NOTHING;
-  readonly #logger = new Logger('Workflow');
 
   /**
    * @param replayed true: what the code does until its first new answer was done before
@@ -235,7 +236,7 @@ export class RunningCode {
   /** Nothing durable is asked and the code has not ended: it awaits something else, such as I/O of its own. */
   async listen(): Promise<WorkflowError | undefined> {
     const { runId, workflow } = this.header;
-    this.#logger.warn(
+    logger.warn(
       `Run ${runId} of "${workflow}" awaits something that is not a durable call; it is repeated at each replay. Put it into a step.`,
     );
     const { activationTimeoutMs } = this.on.config;
@@ -250,7 +251,7 @@ export class RunningCode {
   #compareArguments(row: JournalRow): void {
     const digest = this.find(row.key)?.request.digest;
     if (digest == null || row.digest === null || digest === row.digest) return;
-    this.#logger.warn(
+    logger.warn(
       `Step "${row.key}" of run ${this.header.runId} is called with other arguments than those it was recorded with; its recorded answer is given.`,
     );
   }

@@ -36,7 +36,7 @@ export interface SideStepsDependencies {
  * no load of its own, and whose results are journaled together. Each of them takes a place of this process, as a task does; one
  * has that of the run itself.
  */
-export class SideSteps {
+export class SideSteps implements Beside {
   /** also those that have ended, until they are taken: until then nothing of them is in the journal, and they must not be started again */
   readonly #steps = new Map<string, Executing>();
   /** those of them that execute */
@@ -55,15 +55,12 @@ export class SideSteps {
     return this.#steps.has(key);
   }
 
-  /** For the plan. */
-  get beside(): Beside {
-    const { clock, capacity } = this.on;
-    const waited = this.#waitsSince === undefined ? 0 : clock.elapsed() - this.#waitsSince;
-    return {
-      executes: (key) => this.executes(key),
-      places: capacity.free + (this.#running === 0 ? 1 : 0),
-      mayWait: waited < PATIENCE_MS,
-    };
+  get places(): number {
+    return this.on.capacity.free + (this.#running === 0 ? 1 : 0);
+  }
+
+  get mayWait(): boolean {
+    return this.#waitsSince === undefined || this.on.clock.elapsed() - this.#waitsSince < PATIENCE_MS;
   }
 
   start(ask: Ask, session: ActivationSession, header: RunHeader, lease: Lease, startedAt: number): void {

@@ -14,7 +14,11 @@ describe.each(MODES)('suspension is no exception in user code: $name', (mode) =>
   it('no catch and no finally ever sees the engine, around whatever is awaited', async () => {
     const caught: string[] = [];
     const replays: string[][] = [];
-    const [taskA, taskB] = [new Latch(), new Latch()];
+    const [taskA, taskB, begunA, begunB] = [new Latch(), new Latch(), new Latch(), new Latch()];
+    const executes = (begun: Latch, task: Latch): Promise<void> => {
+      begun.open();
+      return task.opened;
+    };
     let attempts = 0;
     const run = await bench.start(async (ctx) => {
       const left: string[] = [];
@@ -41,8 +45,8 @@ describe.each(MODES)('suspension is no exception in user code: $name', (mode) =>
       await guarded('timed wait', () => ctx.waitForEvent('timed wait', Go('nobody'), { timeout: '1h' }));
       await guarded('tasks', () =>
         Promise.all([
-          guarded('a', () => ctx.run('a', () => taskA.opened)),
-          guarded('b', () => ctx.run('b', () => taskB.opened)),
+          guarded('a', () => ctx.run('a', () => executes(begunA, taskA))),
+          guarded('b', () => ctx.run('b', () => executes(begunB, taskB))),
         ]),
       );
       return 'end';
@@ -62,7 +66,7 @@ describe.each(MODES)('suspension is no exception in user code: $name', (mode) =>
     await run.waitsFor('timed wait');
     expect(longest()).toEqual(order.slice(0, 5));
     bench.move(3_600_000);
-    await run.waitsFor('a', 'b');
+    await Promise.all([begunA.opened, begunB.opened]);
     expect(longest()).toEqual(order);
     taskB.open();
     await run.has('b');
