@@ -24,7 +24,8 @@ const byTimeAlone = ({ state, kind, dispatched }: JournalRow): boolean =>
  * Of what was claimed too early, by task id. What was not read with it reads the time itself: then it is surely due. So does what
  * waits for more than time: an event that comes before the timeout is there when it is read then, and wins.
  * @param now by the clock of this process, when the claim has come back
- * @param passed since it was sent
+ * @param passed since it was sent; a claim that took longer than usual may have waited for a connection, and was read late then: nothing
+ * is started before it is due
  */
 export function earlyOf(
   { early = new Map<string, number>(), now: readAt }: Claimed,
@@ -35,7 +36,7 @@ export function earlyOf(
   const starts = [...early].map(([taskId, dueAt]): [string, Early] => {
     const read = loads?.get(taskId);
     const loaded = read?.rows.every(byTimeAlone) ? read : undefined;
-    return [taskId, { at: now + dueAt - readAt - (loaded ? passed : 0), dueAt, loaded }];
+    return [taskId, { at: now + dueAt - readAt - (loaded && passed < AHEAD_MS ? passed : 0), dueAt, loaded }];
   });
   return new Map(starts);
 }

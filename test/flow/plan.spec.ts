@@ -105,7 +105,7 @@ describe('a claim with a million due tasks behind keys that are paused, full or 
   it('reads them by index, and no more of them than without the million', async () => {
     const queues = [bench.workflow];
     const read = {
-      plain: await explained(claim, [null, worker, queues, [100], null, 100, 0, [0], 32]),
+      plain: await explained(claim, [null, worker, queues, [100], null, 100, 0, [0], 32, 10]),
       keys: await explained(flowKeys, [null, null, queues, 200]),
       lines: await explained(claimFlow, [null, worker, queues, [100], ['free0', 'free1'], 100, 0]),
     };

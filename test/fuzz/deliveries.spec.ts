@@ -21,6 +21,9 @@ import { WorkflowRegistry } from '../../lib/registry/index.js';
 import { ActivationCache } from '../../lib/runtime/activation-cache.js';
 import { ActivationFactory } from '../../lib/runtime/activation-factory.js';
 import { Aftermath } from '../../lib/runtime/aftermath.js';
+import { LeftSteps } from '../../lib/runtime/left-steps.js';
+import { StepAnswers } from '../../lib/runtime/step-answers.js';
+import { WokenRuns } from '../../lib/runtime/woken-runs.js';
 import { Capacity } from '../../lib/runtime/capacity.js';
 import { RuntimeConfig } from '../../lib/runtime/config.js';
 import { DeliveryExecutor } from '../../lib/runtime/delivery-executor.js';
@@ -108,6 +111,9 @@ beforeAll(async () => {
         Leases,
         Capacity,
         Aftermath,
+        WokenRuns,
+        StepAnswers,
+        LeftSteps,
         WorkflowCommands,
       ],
       ...[
