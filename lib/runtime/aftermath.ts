@@ -71,13 +71,9 @@ export class Aftermath {
 
   async #report(): Promise<void> {
     // no more parents than children
-    const kept = this.woken.keep(this.#children);
+    const places = this.#children;
     this.#children = 0;
-    const { due, owned } = await this.store.report(kept && kept.taker).catch((error: unknown) => {
-      if (kept) this.woken.giveBack(kept);
-      throw error;
-    });
-    if (kept) await this.woken.start(kept, owned);
+    const { due } = await this.woken.during(places, (taker) => this.store.report(taker));
     if (due) this.signals.announceDue();
   }
 

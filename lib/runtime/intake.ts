@@ -9,7 +9,6 @@ import {
   RunIntake,
   RunStore,
   type EndedRun,
-  type Notified,
   type NotifyRequest,
   type Triggered,
   type TriggerRow,
@@ -102,18 +101,11 @@ export class TaskIntake extends RunIntake {
   }
 
   async notify(request: NotifyRequest): Promise<NotifyResult> {
-    const kept = this.woken.keep(request.runId === null ? WAITERS : 1);
-    const taker = kept && kept.taker;
-    let notified: Notified;
-    try {
-      // with the same event id; whoever called again after an error would send a second event
-      notified = await this.repeat(() => this.store.notify(request, undefined, taker));
-    } catch (error) {
-      if (kept) this.woken.giveBack(kept);
-      throw error;
-    }
-    const { owned = [], ...result } = notified;
-    if (kept) await this.woken.start(kept, owned);
+    const places = request.runId === null ? WAITERS : 1;
+    // with the same event id; whoever called again after an error would send a second event
+    const { owned = [], ...result } = await this.woken.during(places, (taker) =>
+      this.repeat(() => this.store.notify(request, undefined, taker)),
+    );
     if (owned.length === 0 || owned.length < result.woken.length) this.signals.announceDue();
     return result;
   }

@@ -29,11 +29,6 @@ interface Standing {
   readonly loaded: Loaded;
 }
 
-/** Set when steps of the activation go on executing after it. */
-interface Left {
-  finished?: Promise<void>;
-}
-
 type Waiting = Extract<ActivationEnd, { next: 'waiting' }>;
 
 /** Deliveries that advance a run: from the load under the lease to the reply. */
@@ -67,31 +62,11 @@ export class RunDeliveries {
   }
 
   /** @param adopted true once this process has taken over the lease */
-  advance(
+  async advance(
     delivery: Delivery,
     definition: WorkflowDefinition,
     mode: DeliveryMode,
     adopted: () => boolean,
-  ): Promise<DeliveryReply> {
-    const left: Left = {};
-    const advanced = this.#advance(delivery, definition, mode, adopted, left);
-    // most leave nothing: no promise more for them
-    return advanced.then((reply) => (left.finished ? this.#after(left.finished, reply) : reply));
-  }
-
-  /** Under way until the last one is answered, so that a shutdown waits for it; that the run waits is known at once. */
-  async #after(finished: Promise<void>, reply: DeliveryReply): Promise<DeliveryReply> {
-    if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
-    await finished;
-    return { next: 'waiting' };
-  }
-
-  async #advance(
-    delivery: Delivery,
-    definition: WorkflowDefinition,
-    mode: DeliveryMode,
-    adopted: () => boolean,
-    left: Left,
   ): Promise<DeliveryReply> {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
@@ -99,6 +74,8 @@ export class RunDeliveries {
     const parked = this.cache.take(runId);
     let end: ActivationEnd | undefined;
     let activation: Activation | undefined;
+    let reply: DeliveryReply;
+    let left: Promise<void> | undefined;
     try {
       const known = this.#known(delivery, mode, lease, parked);
       const loaded = known ?? (await this.writer.load({ taskId, fence, position: parked?.position ?? 0 }));
@@ -117,14 +94,13 @@ export class RunDeliveries {
       });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
       if (reached.next === 'waiting' && reached.left.length > 0)
-        left.finished = this.left.finish(reached.left, loaded.header, activation.time(), life);
-      const reply =
+        left = this.left.finish(reached.left, loaded.header, activation.time(), life);
+      reply =
         reached.next === 'waiting'
           ? await this.#wait(reached, activation, lease)
           : this.#reply(reached, activation);
       if (reached.next === 'continue') this.#standing.set(activation, { lease, life, loaded });
       end = reached;
-      return reply;
     } finally {
       // what is parked must equal what is durable: after any doubt the code starts over from the journal
       const known = activation ?? parked;
@@ -136,6 +112,14 @@ export class RunDeliveries {
         if (end?.next === 'waiting') known.close();
       }
     }
+    return left ? this.#after(left, reply) : reply;
+  }
+
+  /** Under way until the last one is answered, so that a shutdown waits for it; that the run waits is known at once. */
+  async #after(left: Promise<void>, reply: DeliveryReply): Promise<DeliveryReply> {
+    if (reply.next === 'waiting' && reply.dueInMs !== undefined) this.signals.noteDue(reply.dueInMs);
+    await left;
+    return { next: 'waiting' };
   }
 
   /**

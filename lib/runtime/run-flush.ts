@@ -135,15 +135,13 @@ export class RunFlush {
     return false;
   }
 
-  async #firstStorable(commits: readonly AdvanceCommit[]): Promise<AdvanceCommit> {
-    for (const [i, commit] of commits.entries()) {
-      try {
-        await this.on.writer.commit(commit);
-        return commit;
-      } catch (error) {
-        if (i === commits.length - 1) throw error;
-      }
+  async #firstStorable([first, ...others]: readonly AdvanceCommit[]): Promise<AdvanceCommit> {
+    try {
+      await this.on.writer.commit(first!);
+      return first!;
+    } catch (error) {
+      if (others.length === 0) throw error;
+      return this.#firstStorable(others);
     }
-    throw new RangeError('no commit');
   }
 }
