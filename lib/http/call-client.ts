@@ -1,4 +1,4 @@
-import { Agent, buildConnector, type Dispatcher } from 'undici';
+import type { Agent, buildConnector, Dispatcher } from 'undici';
 import { CallError, decideCall, MAX_CALL_MS, shownUrl } from '../engine/call.js';
 import { parseRetryAfter } from '../engine/retry-after.js';
 import {
@@ -12,6 +12,7 @@ import type { AddressGuard } from './call-address.js';
 import { ACCEPT_ENCODING, bodyOf, BodyTooLarge, decodeBody, readBody, wireLimit } from './call-body.js';
 import { hopTo, redirected, type Hop } from './call-redirect.js';
 import { reasonOf } from './exchange.js';
+import { loadUndici, type Undici } from './undici.js';
 
 export interface CallClientOptions {
   readonly guard: AddressGuard;
@@ -32,19 +33,14 @@ const DEFAULT_HEADERS: Readonly<Record<string, string>> = {
 
 /** External calls over kept connections; every address is checked as it is connected to, redirects included. */
 export class CallClient extends CallPerformer {
-  readonly #agent: Agent;
+  /** made with the first call */
+  #agent: Promise<Agent> | undefined;
+  #closed = false;
   readonly #options: CallClientOptions;
 
   constructor(options: CallClientOptions) {
     super();
     this.#options = options;
-    this.#agent = new Agent({
-      connect: connectorOf(options),
-      pipelining: 1,
-      // the time of the call is its own limit, up to 12 h; a dead peer is found by TCP keep-alive
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
   }
 
   async perform(request: CallRequest, signal: AbortSignal): Promise<CallOutcome> {
@@ -76,7 +72,19 @@ export class CallClient extends CallPerformer {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    this.#closed = true;
+    await (await this.#agent)?.destroy();
+  }
+
+  async #open(): Promise<Agent> {
+    const undici = await loadUndici();
+    return new undici.Agent({
+      connect: connectorOf(undici, this.#options),
+      pipelining: 1,
+      // the time of the call is its own limit, up to 12 h; a dead peer is found by TCP keep-alive
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
   }
 
   async #follow(request: CallRequest, what: string, signal: AbortSignal): Promise<CallResponse> {
@@ -98,10 +106,13 @@ export class CallClient extends CallPerformer {
     }
   }
 
-  #send({ url, method, headers, body }: Hop, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #send({ url, method, headers, body }: Hop, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    // an agent that is made now would never be closed; one that was closed says so itself
+    if (this.#closed && !this.#agent) throw new Error('the client is closed');
+    const agent = await (this.#agent ??= this.#open());
     const { origin, pathname, search } = url;
     const options = { origin, path: pathname + search, headers, signal, ...(body && { body }) };
-    return this.#agent.request({ ...options, method });
+    return agent.request({ ...options, method });
   }
 
   async #read(
@@ -126,8 +137,11 @@ export class CallClient extends CallPerformer {
   }
 }
 
-function connectorOf({ guard, connectTimeoutMs = 10_000 }: CallClientOptions): buildConnector.connector {
-  const connect = buildConnector({
+function connectorOf(
+  undici: Undici,
+  { guard, connectTimeoutMs = 10_000 }: CallClientOptions,
+): buildConnector.connector {
+  const connect = undici.buildConnector({
     timeout: connectTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelay: 10_000,

@@ -1,7 +1,8 @@
-import { buildConnector, Pool } from 'undici';
+import type { buildConnector, Pool } from 'undici';
 import { callbackUrl } from './callback-route.js';
 import type { ListeningAddress } from './own-address.js';
 import type { OwnConnections } from './own-connections.js';
+import type { Undici } from './undici.js';
 
 /** Where deliveries go. */
 export interface CallbackTarget {
@@ -62,10 +63,15 @@ export function poolOptions(
 }
 
 /** @param own told of each connection before anything is sent over it */
-export function openPool(target: CallbackTarget, limits: PoolLimits, own?: OwnConnections): Pool {
+export function openPool(
+  undici: Undici,
+  target: CallbackTarget,
+  limits: PoolLimits,
+  own?: OwnConnections,
+): Pool {
   const { connect, ...options } = poolOptions(target, limits);
-  const open = buildConnector(connect);
-  return new Pool(target.url.origin, {
+  const open = undici.buildConnector(connect);
+  return new undici.Pool(target.url.origin, {
     ...options,
     connect: (to, done) =>
       open(to, (...outcome) => {

@@ -17,6 +17,7 @@ import {
 import type { OwnConnections } from './own-connections.js';
 import type { MessageKind, MessageSigner } from './signature.js';
 import { Slots } from './slots.js';
+import { loadUndici, type Undici } from './undici.js';
 
 export interface HttpTransportOptions {
   /** where deliveries go at this moment; undefined while the application does not listen yet */
@@ -43,6 +44,7 @@ export class HttpTransport extends Transport {
   #underWay = 0;
   #onIdle: () => void = () => {};
   #pool: { readonly target: CallbackTarget; readonly key: string; readonly pool: Pool } | undefined;
+  #undici: Undici | undefined;
   #closed = false;
 
   constructor(options: HttpTransportOptions) {
@@ -59,6 +61,15 @@ export class HttpTransport extends Transport {
   }
 
   deliver(delivery: Delivery): Promise<DeliveryReply> {
+    return this.#undici ? this.#deliver(delivery) : this.#load().then(() => this.#deliver(delivery));
+  }
+
+  /** What can be sent is sent from then on in the very turn in which it is given. */
+  async #load(): Promise<void> {
+    this.#undici = await loadUndici();
+  }
+
+  #deliver(delivery: Delivery): Promise<DeliveryReply> {
     const body = encodeDelivery(delivery);
     return new Promise((resolve, reject) => {
       this.#begin();
@@ -100,6 +111,7 @@ export class HttpTransport extends Transport {
    * @throws WorkflowError WF_CALLBACK_UNREACHABLE, saying the URL and what came back
    */
   async ping(): Promise<void> {
+    await this.#load();
     const target = this.#closed ? undefined : this.#options.target();
     const unreachable = (why: string, cause?: unknown): WorkflowError => {
       const whereto = target ? ` to ${displayUrl(target)}` : '';
@@ -174,7 +186,7 @@ export class HttpTransport extends Transport {
     if (this.#pool?.key !== key) {
       // the application listens elsewhere now; what is under way to the old address may end
       void this.#pool?.pool.close();
-      this.#pool = { target, key, pool: openPool(target, this.#options, this.#options.own) };
+      this.#pool = { target, key, pool: openPool(this.#undici!, target, this.#options, this.#options.own) };
     }
     return this.#pool.pool;
   }
