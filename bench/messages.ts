@@ -26,6 +26,7 @@ export interface Started {
   readonly t0: number;
   readonly t1: number;
   readonly started: number;
+  /** of `closed`: nothing is kept of each run of `startMany`, which goes on while they are done */
   readonly latency?: Percentiles;
 }
 

@@ -161,20 +161,23 @@ export default {
     'in-process': {
       embedded: true,
       transport: 'in-process',
-      concurrency: 300,
-      w1n: 10_000,
+      // w1 in steps/s: 26,500 with 300, 30,000 with 600, 27,000 with 1,000
+      concurrency: 600,
+      w1n: 40_000,
+      trign: 100_000,
       works: [...all, ...growth, 'journal-5000'],
     },
     http: {
       embedded: true,
       transport: 'http',
       concurrency: 200,
-      w1n: 1000,
+      w1n: 6000,
+      trign: 30_000,
       works: [...all, ...growth, 'journal-5000'],
     },
     // the client in a process of its own, so that it can enqueue before a worker is there
-    'in-process-client': { transport: 'in-process', concurrency: 300, bulk: true, w1n: 10_000, works: apart },
-    'http-client': { transport: 'http', concurrency: 200, bulk: true, w1n: 1000, works: apart },
+    'in-process-client': { transport: 'in-process', concurrency: 300, bulk: true, w1n: 40_000, works: apart },
+    'http-client': { transport: 'http', concurrency: 200, bulk: true, w1n: 6000, works: apart },
     pglite: {
       embedded: true,
       transport: 'in-process',

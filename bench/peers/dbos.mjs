@@ -16,9 +16,10 @@ export default {
     default: {
       works: ['w1', 'w1lat', 'w2', 'w2k', 'w4', 'w4p', 'w4i', 'w5', 'w6', 'w7', 'trig', 'child'],
       embedded: true,
-      w1n: 2000,
+      w1n: 1800,
+      trign: 9000,
     },
-    pool30: { works: ['w1'], embedded: true, pool: 30, w1n: 2000 },
+    pool30: { works: ['w1'], embedded: true, pool: 30, w1n: 1800 },
     // a separate client process enqueues on a queue; queue defaults (poll 1 s, no limit)
     queue: { queue: true, w1n: 2000 },
     // queue polled every 50 ms, worker concurrency 100, pool 20

@@ -14,9 +14,9 @@ export default {
   name: 'graphile',
   version,
   modes: {
-    default: { works: ['w1'], node: 22, w1n: 500 }, // concurrency 1, poll 2 s + LISTEN/NOTIFY
+    default: { works: ['w1'], node: 22, w1n: 900 }, // concurrency 1, poll 2 s + LISTEN/NOTIFY
     tuned: { works: ['w1', 'w3', 'w3x2', 'w6'], node: 22, bulk: true, concurrency: 24, pool: 26, w1n: 2000 }, // the documented benchmark preset: local queue, batched completion
-    c24: { works: ['w1', 'w4', 'w4p', 'w5'], node: 22, concurrency: 24, pool: 26, noLocal: true, w1n: 2000 },
+    c24: { works: ['w1', 'w4', 'w4p', 'w5'], node: 22, concurrency: 24, pool: 26, noLocal: true, w1n: 1700 },
   },
   async setup({ url }) {
     const u = await makeWorkerUtils({ connectionString: url, logger });

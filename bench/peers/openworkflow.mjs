@@ -76,9 +76,11 @@ export default {
       works: ['w1', 'w1lat', 'w2', 'w3', 'w3x2', 'w4', 'w4p', 'w4i', 'w5', 'w6', 'w7'],
       concurrency: 50,
       pool: 20,
-      w1n: 1000,
+      // its claim reads all live runs: half of its CPU in PostgreSQL with 1,000 of them
+      w1n: 2000,
+      wave: 1000,
     },
-    c10: { works: ['w1'], concurrency: 10, pool: 10, w1n: 1000 },
+    c10: { works: ['w1'], concurrency: 10, pool: 10, w1n: 2000, wave: 1000 },
   },
   async setup({ url }) {
     const b = await BackendPostgres.connect(url, { namespaceId: 'bench' });

@@ -8,20 +8,23 @@ export default {
   name: 'rawpg',
   version,
   modes: {
-    naive: { works: ['w1'], embedded: true, pool: 10, w1n: 5000 },
+    naive: { works: ['w1'], embedded: true, pool: 10, w1n: 13_000 },
     named: {
       works: ['w1', 'w1lat', 'w2', 'w2k', 'w6', 'trig'],
       embedded: true,
       pool: 10,
       named: true,
-      w1n: 5000,
+      w1n: 15_000,
+      trign: 50_000,
     },
     batched: {
       works: ['w1', 'w1lat', 'w2', 'w2k', 'w6', 'trig'],
       embedded: true,
       pool: 10,
       batched: 2,
-      w1n: 20000,
+      w1n: 200_000,
+      wave: 20_000,
+      trign: 200_000,
     },
   },
   async setup({ c }) {

@@ -52,12 +52,14 @@ export default {
   sdk: ver('@restatedev/restate-sdk'),
   needsWorkerToEnqueue: true,
   modes: {
-    default: { works: ['w1'], node: 22, env: { RESTATE_LOGGING: 'WARN' }, w1n: 2000 }, // dev defaults: 24 partitions, fsync on
+    default: { works: ['w1'], node: 22, env: { RESTATE_LOGGING: 'WARN' }, w1n: 8000, wave: 2000 }, // dev defaults: 24 partitions, fsync on
     tuned: {
       works: ['w1', 'w1lat', 'w2', 'w2k', 'w3', 'w4', 'w4p', 'w4i', 'w5', 'w6', 'w7', 'trig', 'child'],
       node: 22,
       env: { RESTATE_LOGGING: 'WARN', NODE_ENV: 'production' },
-      w1n: 2000,
+      w1n: 9000,
+      wave: 2000,
+      trign: 18_000,
       partitions: 2,
     }, // fewer partitions for 2 cores
   },

@@ -3,18 +3,20 @@ import { cpuOf, msSince, now } from '../machine.js';
 import { round } from '../statistics.js';
 import { COST, higher, plain, type Workload } from './workload.types.js';
 
-const burst = (processes: number, steps: number, runs: number): Workload => ({
-  title: `A burst of ${runs.toLocaleString('en')} runs of ${steps === 1 ? 'one step' : `${steps} steps`}, drained by ${processes === 1 ? 'one process' : `${processes} processes`}`,
+/** @param runs so many for everyone; without it half of what a mode has for `w1` */
+const burst = (processes: number, steps: number, runs?: number): Workload => ({
+  title: `A burst of ${runs === undefined ? '' : `${runs.toLocaleString('en')} `}runs of ${steps === 1 ? 'one step' : `${steps} steps`}, drained by ${processes === 1 ? 'one process' : `${processes} processes`}`,
   about: 'Enqueued by another process before; from the moment at which the workers are ready.',
   columns: [
     higher('drained/s', 'drainPerS'),
+    plain('in s', 'drainS'),
     plain('with their boot', 'withBootPerS'),
     plain('enqueued/s', 'enqueuePerS'),
     plain('enqueue CPU ms', 'enqueueCpuMs'),
     ...COST,
   ],
   async run(env, settings) {
-    const n = settings.n ?? runs;
+    const n = settings.n ?? runs ?? Math.ceil((env.mode.w1n ?? 2000) / 2);
     const capMs = settings.cap ?? 120_000;
     const isLive = !!env.target.peer.needsWorkerToEnqueue;
     if (isLive) await env.addWorker();
@@ -56,5 +58,5 @@ const burst = (processes: number, steps: number, runs: number): Workload => ({
 
 export const w3 = burst(1, 1, 10_000);
 export const w3x2 = burst(2, 1, 10_000);
-export const processes1 = burst(1, 10, 4000);
-export const processes2 = burst(2, 10, 4000);
+export const processes1 = burst(1, 10);
+export const processes2 = burst(2, 10);

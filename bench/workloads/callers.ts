@@ -11,21 +11,29 @@ export const trig: Workload = {
     higher('runs/s', 'runsPerS'),
     plain('start to result p50 ms', 'latency.p50'),
     plain('p99', 'latency.p99'),
+    plain('in s', 'wallS'),
     ...COST,
   ],
   async run(env, settings) {
-    const n = settings.n ?? (env.mode.w1n ?? 2000) * 2;
+    const n = settings.n ?? env.mode.trign ?? (env.mode.w1n ?? 2000) * 5;
     await env.begun();
     await env.begin();
     const given = { wf: 'seq', input: { n: 1 }, n, prefix: 't-', conc: settings.conc ?? 100 };
     const { t0, t1, started, latency } = await env.client.ask('closed', {
       ...given,
-      budgetMs: settings.cap ?? 30_000,
+      budgetMs: settings.cap ?? 60_000,
     });
     const usage = await env.end(started);
     const seconds = (t1 - t0) / 1e9;
     // a cap only ends it sooner: each one that was started is done
-    return { n: started, complete: true, runsPerS: round(started / seconds), latency, ...usage };
+    return {
+      n: started,
+      complete: true,
+      wallS: round(seconds),
+      runsPerS: round(started / seconds),
+      latency,
+      ...usage,
+    };
   },
 };
 
