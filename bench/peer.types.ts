@@ -51,7 +51,7 @@ export interface Mode {
   /** runs of `w1` and of `trig` that take it some 15 to 20 s */
   readonly w1n?: number;
   readonly trign?: number;
-  /** it is slower the more runs wait to be done: `w1` gives it no more than these at a time */
+  /** it is, or may be, slower the more runs wait to be done: `w1` gives it no more than these at a time */
   readonly wave?: number;
   /** the workloads that it can do; all of them when left out */
   readonly works?: readonly string[];

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import type { Machine } from './machine.js';
 import type { PostgresAbout } from './cluster.js';
 import { DERIVED_HEAD, derivedRowsOf } from './derived.js';
-import { goalRowsOf } from './goals.js';
+import { GOALS_ABOUT, GOALS_HEAD, goalRowsOf } from './goal-rows.js';
 import { rowsOf, type Row, type RunRecord } from './records.js';
 import { shown } from './shown.js';
 import { ratio } from './statistics.js';
@@ -98,7 +98,6 @@ const gridOf = (head: readonly string[], rows: readonly (readonly string[])[], n
     ...rows.map((row) => `| ${row.join(' | ')} |`),
   ].join('\n');
 
-const GOALS_HEAD = ['', 'measured', 'goal', 'reached'] as const;
 const DERIVED = `### Derived, not measured
 
 From CPU and WAL of \`w1\`, as if nothing else were in the way: locks, memory, the network.`;
@@ -112,7 +111,7 @@ export function pageOf(results: Results): string {
       .split('\n')
       .map((line) => `- ${line}`)
       .join('\n'),
-    ...(goals.length > 0 ? ['### Goals', gridOf(GOALS_HEAD, goals, 1)] : []),
+    ...(goals.length > 0 ? [`### Goals\n\n${GOALS_ABOUT}`, gridOf(GOALS_HEAD, goals, 1)] : []),
     ...tablesOf(results.records).map(markdownOf),
     ...(derived.length > 0 ? [DERIVED, gridOf(DERIVED_HEAD, derived, 1)] : []),
   ].join('\n\n');
@@ -131,11 +130,16 @@ export function pageWith(page: string, results: Results): string {
 /** All tables for a terminal. */
 export function screenOf(results: Results): string {
   const goals = new Table({
-    head: ['goal', 'measured', 'wanted', 'reached'],
+    head: [...GOALS_HEAD],
     style: { head: [], border: [], compact: true },
   });
   goals.push(...goalRowsOf(results.records));
-  return ['', ...tablesOf(results.records).map(textOf), goals.toString(), settingOf(results)].join('\n\n');
+  return [
+    '',
+    ...tablesOf(results.records).map(textOf),
+    `Goals\n${GOALS_ABOUT}\n${goals.toString()}`,
+    settingOf(results),
+  ].join('\n\n');
 }
 
 /** Machine, server and versions, in a few lines. */

@@ -9,6 +9,7 @@ const burst = (processes: number, steps: number, runs?: number): Workload => ({
   about: 'Enqueued by another process before; from the moment at which the workers are ready.',
   columns: [
     higher('drained/s', 'drainPerS'),
+    plain('burst of', 'n'),
     plain('in s', 'drainS'),
     plain('with their boot', 'withBootPerS'),
     plain('enqueued/s', 'enqueuePerS'),

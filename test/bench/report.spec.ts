@@ -10,7 +10,8 @@ import {
   textOf,
   type Results,
 } from '../../bench/report.js';
-import { goalRowsOf, GOALS } from '../../bench/goals.js';
+import { goalRowsOf, GOALS_HEAD } from '../../bench/goal-rows.js';
+import { GOALS } from '../../bench/goals.js';
 import { shown } from '../../bench/shown.js';
 import { WORKLOADS } from '../../bench/workloads/index.js';
 
@@ -150,18 +151,100 @@ describe('the setting of results', () => {
 });
 
 describe('the goals', () => {
+  const ours = (work: string, more: object) => record('nestjs-workflow', 'in-process', 1, { work, ...more });
+  const rowOf = (what: string, records: readonly RunRecord[]): string[] =>
+    goalRowsOf(records).find(([name]) => name === what)!;
+
   it('are told where both sides were measured', () => {
     const trig = { work: 'trig', per: {} };
     const records = [
       ...RECORDS,
-      record('nestjs-workflow', 'in-process', 1, { ...trig, runsPerS: 3000 }),
+      ours('trig', { per: {}, runsPerS: 3000 }),
       record('dbos', 'default', 1, { ...trig, runsPerS: 200 }),
     ];
-    const rows = goalRowsOf(records);
-    expect(rows).toContainEqual(['steps/s in-process, saturated', '30,000', '≥ 30,000', 'yes']);
-    expect(rows).toContainEqual(['one-step runs/s of 100 callers', '3,000', '≥ 4,000', 'no']);
-    expect(rows).toContainEqual(['CPU ms of a run of 10 steps, over HTTP', '0.25', '≤ 5', 'yes']);
-    expect(rows).toHaveLength(5);
+    const told = goalRowsOf(records).map((row) => row.slice(0, 4));
+    expect(told).toContainEqual(['steps/s in-process, saturated', '30,000', '≥ 30,000', 'yes']);
+    expect(told).toContainEqual(['one-step runs/s of 100 callers', '3,000', '≥ 4,000', 'no']);
+    expect(told).toContainEqual(['CPU ms of a run of 10 steps, over HTTP', '0.25', '≤ 5', 'yes']);
+    expect(told.filter(([what]) => what !== '')).toHaveLength(5);
+    for (const row of goalRowsOf(records)) expect(row).toHaveLength(GOALS_HEAD.length);
+  });
+
+  it('are told as ratios too, on a machine of half the speed: the number is missed and the ratio reached', () => {
+    const slow = [
+      record('nestjs-workflow', 'in-process', 15_500, { per: { cpuMs: 1.1 } }),
+      record('dbos', 'default', 580, { per: { cpuMs: 26 } }),
+    ];
+    const [what, cpu] = ['steps/s in-process, saturated', 'CPU ms of a run of 10 steps, in-process'];
+    expect(rowOf(what, slow).slice(1)).toEqual([
+      '15,500',
+      '≥ 30,000',
+      'no',
+      'dbos default: 1,150',
+      '≥ 26.1 ×',
+      '26.7 ×',
+      'yes',
+    ]);
+    expect(rowOf(cpu, slow).slice(1)).toEqual([
+      '1.1',
+      '≤ 0.6',
+      'no',
+      'dbos default: 13',
+      '≥ 21.7 ×',
+      '23.6 ×',
+      'yes',
+    ]);
+  });
+
+  it('are told as ratios too, on a machine of twice the speed: the number is reached and the ratio missed', () => {
+    const fast = [
+      record('nestjs-workflow', 'in-process', 31_000, { per: { cpuMs: 0.5 } }),
+      record('dbos', 'default', 2300, { per: { cpuMs: 6.5 } }),
+    ];
+    const verdicts = goalRowsOf(fast).map((row) => [row[3], row[7]]);
+    expect(verdicts.slice(0, 1)).toEqual([['yes', 'no']]);
+    expect(rowOf('CPU ms of a run of 10 steps, in-process', fast).slice(5)).toEqual([
+      '≥ 21.7 ×',
+      '13 ×',
+      'no',
+    ]);
+  });
+
+  it('have a row for each peer they are compared with, without a verdict where it was not measured', () => {
+    const [own, floor, ...others] = goalRowsOf([
+      ours('w1lat', { per: {}, result: { p50: 6 } }),
+      record('rawpg', 'named', 1, { work: 'w1lat', per: {}, result: { p50: 4.2 } }),
+    ]);
+    expect(own!.slice(1)).toEqual(['6', '≤ 5', 'no', 'dbos default: 17', '≥ 3.4 ×', '', '']);
+    expect(floor).toEqual(['', '', '', '', 'rawpg named: 3.3', '≥ 0.66 ×', '0.7 ×', 'yes']);
+    expect(others).toEqual([]);
+  });
+
+  it('that were set as a ratio have no other, and counts have none', () => {
+    const records = [
+      ours('trig', { per: { writeTx: 1 }, runsPerS: 4100 }),
+      record('dbos', 'default', 1, { work: 'trig', per: {}, runsPerS: 200 }),
+      ours('w7', { per: {}, asleep: 5 }),
+    ];
+    expect(rowOf('one-step runs/s of 100 callers', records).slice(3)).toEqual([
+      'yes',
+      'dbos default',
+      '≥ 20 ×',
+      '20.5 ×',
+      'yes',
+    ]);
+    expect(rowOf('runs asleep', records).slice(3)).toEqual(['no', '', '', '', '']);
+  });
+
+  it('that hang on the speed of a machine are compared with a peer, where one was measured at it', () => {
+    const isSpeed = /PerS$|cpuMs$|p50$|p99$|Pct$|bootS$/;
+    const alone = GOALS.filter(({ of, than, beside }) => {
+      const hangs =
+        typeof than === 'number' && isSpeed.test(of.path) && !of.path.startsWith('idle.statements');
+      return hangs && beside.length === 0;
+    });
+    expect(alone.map(({ of }) => of.work)).toEqual(['overload', 'pglite']);
+    for (const { beside } of GOALS) for (const { there } of beside) expect(there).toBeGreaterThan(0);
   });
 
   it('are of workloads that there are', () => {
