@@ -51,13 +51,13 @@ const headColumns = (commits: readonly AdvanceCommit[]) => ({
     int8s(commits.map((c) => c.execution)),
     int4s(commits.map((c) => c.turn)),
     int4s(commits.map((c) => c.wantedSeen)),
-    texts(commits.map((c) => (c.next.to === 'suspend' && c.next.listens ? 'listen' : c.next.to))),
+    texts(commits.map((c) => wordOf(c.next))),
     texts(commits.map((c) => dataOf(c.next))),
   ],
   due: float8s(commits.map((c) => dueOf(c.next))),
 });
 
-/** Parameters of `commitLean`. */
+/** Parameters of `commitMany`. */
 export function leanValues(now: number | null, commits: readonly AdvanceCommit[]): unknown[] {
   const { heads, due } = headColumns(commits);
   const numbers: number[] = [];
@@ -69,6 +69,37 @@ export function leanValues(now: number | null, commits: readonly AdvanceCommit[]
     }
   });
   return [now, ...heads, due, int4s(numbers), ...Object.values(rowColumns(rows))];
+}
+
+/** Parameters of `commitOne`. */
+export function oneValues(now: number | null, commit: AdvanceCommit, row: JournalRow): unknown[] {
+  return [
+    now,
+    commit.taskId,
+    commit.fence,
+    commit.execution,
+    commit.turn,
+    commit.wantedSeen,
+    wordOf(commit.next),
+    dataOf(commit.next),
+    dueOf(commit.next),
+    row.key,
+    row.name,
+    row.kind,
+    row.state,
+    row.position,
+    valueOf(row),
+    failureOf(row),
+    row.attempts,
+    row.askedAt,
+    row.finishedAt,
+    row.wakeAt,
+    row.event,
+    row.eventId,
+    row.dispatched,
+    row.digest,
+    row.request,
+  ];
 }
 
 /** Parameters of `commit`. */
@@ -117,6 +148,9 @@ export const answerValues = (now: number | null, commits: readonly StepCommit[])
   float8s(commits.map((c) => c.retryAt)),
   texts(commits.map((c) => c.row.request)),
 ];
+
+const wordOf = (next: AdvanceCommit['next']): string =>
+  next.to === 'suspend' && next.listens ? 'listen' : next.to;
 
 /** When the task is due again; of a new execution, in how many ms its deadline is. */
 function dueOf(next: AdvanceCommit['next']): number | null {

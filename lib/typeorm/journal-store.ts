@@ -8,14 +8,20 @@ import type {
   Triggered,
   TriggerRow,
 } from '../ports/index.js';
-import { answerValues, commitValues, leanValues, resultsOf, type OwnedColumns } from './commit-values.js';
+import {
+  answerValues,
+  commitValues,
+  leanValues,
+  oneValues,
+  resultsOf,
+  type OwnedColumns,
+} from './commit-values.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { toHeader, type HeaderColumns } from './row-mapping.js';
-import { triggerLeanValues, triggerValues } from './trigger-values.js';
+import { triggerLeanValues, triggerOneValues, triggerValues } from './trigger-values.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';
-import type { Statement } from './statements/statement.js';
 import * as sql from './statements/index.js';
 
 const UNIQUE_VIOLATION = '23505';
@@ -111,7 +117,7 @@ export abstract class JournalStore extends StatementStore {
     const lag = this.lag();
     const isLean = !allOrNone && rows.every((r) => !r.parent && !r.flow && !r.singleton);
     const inserted = isLean
-      ? await query<InsertedColumns>(sql.triggerLean, triggerLeanValues(this.now(), rows))
+      ? await this.#insertLean(rows, query)
       : await query<InsertedColumns>(sql.trigger, triggerValues(this.now(), rows, allOrNone));
     const late = lag();
     const byTrigger = new Map(inserted.map((row) => [row.trigger_id, row]));
@@ -136,6 +142,12 @@ export abstract class JournalStore extends StatementStore {
     });
   }
 
+  #insertLean(rows: readonly TriggerRow[], query: Send): Promise<InsertedColumns[]> {
+    return rows.length === 1
+      ? query(sql.triggerOne, triggerOneValues(this.now(), rows[0]!))
+      : query(sql.triggerLean, triggerLeanValues(this.now(), rows));
+  }
+
   async load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]> {
     const lag = this.lag();
     const rows = await this.query<LoadColumns>(sql.load, [
@@ -150,9 +162,17 @@ export abstract class JournalStore extends StatementStore {
 
   async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
     const written = commits.every((c) => c.lean === true)
-      ? await this.query<OwnedColumns>(leanStatement(commits), leanValues(this.now(), commits))
+      ? await this.#commitLean(commits)
       : await this.query<OwnedColumns>(sql.commit, commitValues(this.now(), commits));
     return this.#ownEnds(commits, resultsOf(commits, written));
+  }
+
+  #commitLean(commits: readonly AdvanceCommit[]): Promise<OwnedColumns[]> {
+    const name = leanStatement(commits);
+    const [commit] = commits;
+    if (commits.length === 1 && commit!.rows.length === 1)
+      return this.query(sql.commitOne[name], oneValues(this.now(), commit!, commit!.rows[0]!));
+    return this.query(sql.commitMany[name], leanValues(this.now(), commits));
   }
 
   /** An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. */
@@ -184,10 +204,11 @@ interface InsertedColumns {
   now: number;
 }
 type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
+
 /** The smallest that can do what these ask for. */
-function leanStatement(commits: readonly AdvanceCommit[]): Statement {
-  if (!commits.every((c) => c.next.to === 'continue')) return sql.commitLean;
-  return commits.every((c) => c.turn === null) ? sql.commitSteps : sql.commitTurns;
+function leanStatement(commits: readonly AdvanceCommit[]): sql.LeanStatement {
+  if (!commits.every((c) => c.next.to === 'continue')) return 'workflow_commit_lean';
+  return commits.every((c) => c.turn === null) ? 'workflow_commit_steps' : 'workflow_commit_turns';
 }
 
 /** Runs that an earlier try of the same call has inserted. */

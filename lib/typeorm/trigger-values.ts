@@ -23,6 +23,22 @@ export const triggerLeanValues = (now: number | null, rows: readonly TriggerRow[
   int2s(rows.map((r) => r.priority ?? 0)),
 ];
 
+/** Parameters of `triggerOne`. */
+export const triggerOneValues = (now: number | null, r: TriggerRow): unknown[] => [
+  now,
+  r.triggerId,
+  r.runId,
+  r.workflow,
+  r.version,
+  r.payload,
+  textArray(r.labels),
+  'inMs' in r.due ? r.due.inMs : null,
+  'at' in r.due ? r.due.at : null,
+  r.deadlineInMs,
+  r.owner,
+  r.priority ?? 0,
+];
+
 /** Parameters of `trigger`. */
 export const triggerValues = (
   now: number | null,

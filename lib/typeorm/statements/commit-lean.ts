@@ -15,10 +15,10 @@ const ENDS = `('completed', 'failed')`;
  *
  * Three texts of it, for the same reason. The smallest is that of steps in-process, for which only rows are written; over HTTP the turn is counted
  * as well; the whole one can also suspend and end.
- *
- * $2-$9 commits, $10-$26 journal rows (the first is the number of their commit).
  */
-const textOf = (t: Tables, ...parts: ((t: Tables) => string)[]): string => `
+
+/** Many commits: $2-$9, and journal rows $10-$26 (the first is the number of their commit). */
+const MANY = (t: Tables): string => `
 with ${IMPATIENT_CLOCK('$1')},
 locked as materialized (
   select k.id, k.fence, k.turn, k.wanted
@@ -38,7 +38,31 @@ rows as (${ENTRIES(t)}
               $19::float8[], $20::float8[], $21::float8[], $22::text[], $23::uuid[], $24::boolean[], $25::text[], $26::text[])
     as n(n, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at, event, event_id, dispatched, digest, request)
   join owned o using (n)${ADVANCED}
-)${parts.map((part) => `,\n${part(t)}`).join('')}${RESULTS}`;
+)`;
+
+/**
+ * One commit of one row: the same without arrays. Alone a step is what a run waits for, and of that the functions and joins that
+ * take arrays apart were a sixth: a run of ten steps costs the server 2.7 ms instead of 3.6, and Node 1.4 instead of 2.1.
+ * The row that is locked is what the conditions are checked on again, so fence and turn are those that hold now.
+ */
+const ONE = (t: Tables): string => `
+with ${IMPATIENT_CLOCK('$1')},
+owned as materialized (
+  select k.id as task_id, k.fence, $4::bigint as execution, $5::int as turn, $6::int as wanted, $7::text as next, $8::text as data,
+         $9::float8 as due_ms, k.wanted as wanted_now
+  from ${t.task} k
+  where (select c.now is not null from clock c) and k.id = $2::bigint and k.fence = $3::int and ($5::int is null or k.turn = $5::int)
+  for update
+),
+rows as (${ENTRIES(t)}
+  from (select $10::text as key, $11::text as name, $12::text as kind, $13::text as state, $14::int as position, $15::text as value,
+               $16::text as failure, $17::int as attempts, $18::float8 as asked_at, $19::float8 as finished_at, $20::float8 as wake_at,
+               $21::text as event, $22::uuid as event_id, $23::boolean as dispatched, $24::text as digest, $25::text as request) n
+  cross join owned o${ADVANCED}
+)`;
+
+const textOf = (begin: (t: Tables) => string, t: Tables, ...parts: ((t: Tables) => string)[]): string =>
+  `${begin(t)}${parts.map((part) => `,\n${part(t)}`).join('')}${RESULTS}`;
 
 const ENDED = (t: Tables): string => `
 inbox as (
@@ -60,20 +84,26 @@ const GOING_ON = (t: Tables): string => `
 suspended as (${MOVED(t)}
 )`;
 
-/** Any lean commits. */
-export const commitLean: Statement = {
-  name: 'workflow_commit_lean',
-  text: (t) => textOf(t, ENDED, GOING_ON),
+/** The parts of each of the three. */
+const PARTS = {
+  /** any lean commits */
+  workflow_commit_lean: [ENDED, GOING_ON],
+  /** lean commits that go on */
+  workflow_commit_turns: [GOING_ON],
+  /** lean commits that go on and count no turn */
+  workflow_commit_steps: [],
 };
 
-/** Lean commits that go on. */
-export const commitTurns: Statement = {
-  name: 'workflow_commit_turns',
-  text: (t) => textOf(t, GOING_ON),
+export type LeanStatement = keyof typeof PARTS;
+
+const statementsOf = (begin: (t: Tables) => string): Record<LeanStatement, Statement> => {
+  const of = (name: LeanStatement): Statement => ({ name, text: (t) => textOf(begin, t, ...PARTS[name]) });
+  return {
+    workflow_commit_lean: of('workflow_commit_lean'),
+    workflow_commit_turns: of('workflow_commit_turns'),
+    workflow_commit_steps: of('workflow_commit_steps'),
+  };
 };
 
-/** Lean commits that go on and count no turn. */
-export const commitSteps: Statement = {
-  name: 'workflow_commit_steps',
-  text: (t) => textOf(t),
-};
+export const commitMany = statementsOf(MANY);
+export const commitOne = statementsOf(ONE);

@@ -1,7 +1,7 @@
 export * from './answer.js';
 export { adopt, claim, leasedSteps, reactivate, release } from './claim.js';
 export * from './commit.js';
-export { commitLean, commitSteps, commitTurns } from './commit-lean.js';
+export { commitMany, commitOne, type LeanStatement } from './commit-lean.js';
 export * from './event.js';
 export * from './load.js';
 export * from './run.js';

@@ -99,6 +99,31 @@ select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence,
 from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
+/** `triggerLean` for one run, without arrays: see `commitOne`. */
+export const triggerOne: Statement = {
+  name: 'workflow_trigger_lean',
+  text: (t) => `
+with ${IMPATIENT_CLOCK('$1')},
+runs as (
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, depth, cascades, priority)
+  select $3::text, $4::text, $5::text, $6::text, $7::text[], $2::uuid, c.now, c.now + $10::float8 * interval '1 ms', 0, true, $12::smallint
+  from clock c
+  on conflict do nothing
+  returning id, created_at, deadline_at
+),
+tasks as (
+  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority)
+  select r.id, ${QUEUE('$4::text', '$5::text')}, 'advance',
+         coalesce(${toTime('$9::float8')}, r.created_at + $8::float8 * interval '1 ms'),
+         $11::uuid, case when $11::uuid is null then 0 else 1 end, $12::smallint
+  from runs r
+  returning id, execution, lease_owner, fence
+)
+select $2::uuid as trigger_id, k.execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at,
+       ${toMs('r.created_at')} as now
+from tasks k, runs r`,
+};
+
 /** The current runs with these ids, who holds them, and the holders of these singleton keys: what `trigger` did not insert. */
 export const existingRuns: Statement = {
   name: 'workflow_existing_runs',
