@@ -13,6 +13,7 @@ export class ResultWaiter {
   readonly #waiting = new Map<string, Set<(record: EndedRun) => void>>();
   #unsubscribe: (() => void) | undefined;
   #callOff: (() => void) | undefined;
+  #lookAt = Infinity;
   #pollMs = FIRST_POLL_MS;
   #looking = false;
   #again = false;
@@ -41,7 +42,9 @@ export class ResultWaiter {
     this.#waiting.set(runId, (this.#waiting.get(runId) ?? new Set()).add(done));
     this.#unsubscribe ??= this.intake.onEnded((run) => (run ? this.#tell(run) : this.#look()));
     this.#pollMs = FIRST_POLL_MS;
-    this.#look();
+    // what is advanced here is told when it ends; it is read only when that does not come
+    if (this.intake.isUnderWay(runId)) this.#lookIn(FIRST_POLL_MS);
+    else this.#look();
   }
 
   #remove(runId: string, done: (record: EndedRun) => void): void {
@@ -53,6 +56,7 @@ export class ResultWaiter {
     this.#unsubscribe = undefined;
     this.#callOff?.();
     this.#callOff = undefined;
+    this.#lookAt = Infinity;
   }
 
   #tell(run: EndedRun): void {
@@ -78,8 +82,19 @@ export class ResultWaiter {
     }
     this.#looking = false;
     if (this.#waiting.size === 0) return;
-    this.#callOff?.();
-    this.#callOff = this.clock.after(this.#pollMs, () => this.#look());
+    this.#lookIn(this.#pollMs);
     this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * 2);
+  }
+
+  /** Never later than was meant before: with one caller after another a poll that is put off would never come. */
+  #lookIn(ms: number): void {
+    const at = this.clock.elapsed() + ms;
+    if (at >= this.#lookAt) return;
+    this.#callOff?.();
+    this.#lookAt = at;
+    this.#callOff = this.clock.after(ms, () => {
+      this.#lookAt = Infinity;
+      this.#look();
+    });
   }
 }

@@ -58,6 +58,8 @@ export abstract class RunIntake {
   abstract announceSchedules(): void;
   /** Called when runs may have ended, here or elsewhere; with how, for one that has ended here. Returns how to stop listening. */
   abstract onEnded(listener: (run?: EndedRun) => void): () => void;
+  /** True while this process advances the run: `onEnded` tells how it ends, unless the process loses it. */
+  abstract isUnderWay(runId: string): boolean;
   /** These executions have ended from outside: what executes for them here is aborted. */
   abstract abort(executions: readonly string[]): void;
   /** Runs have ended that may owe something: parents to be told, children to be cancelled. */

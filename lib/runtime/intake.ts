@@ -138,6 +138,9 @@ export class TaskIntake extends RunIntake {
   onEnded(listener: (run?: EndedRun) => void): () => void {
     return this.signals.onEnded(listener);
   }
+  isUnderWay(runId: string): boolean {
+    return this.signals.isUnderWay(runId);
+  }
   abort(executions: readonly string[]): void {
     for (const execution of executions) {
       this.leases.suspect(execution);

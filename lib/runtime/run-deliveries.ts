@@ -212,6 +212,8 @@ export class RunDeliveries {
   }
 
   #announce(runId: string, how: Next): void {
+    // before the others hear of it: who asks from now on has to read
+    this.signals.leave(runId);
     if (how.to === 'completed')
       this.signals.announceEnd({ runId, status: 'completed', result: how.result, error: null });
     else if (how.to === 'failed')

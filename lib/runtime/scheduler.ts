@@ -300,8 +300,10 @@ export class WorkflowScheduler {
   #launch(task: Task, early?: Early): void {
     const call = task.kind === 'call';
     const work = (): Promise<void> => (call ? this.#call(task) : this.#drive(task));
+    if (task.kind === 'advance') this.signals.begin(task.runId);
     const driving = (early ? this.#inTime(task, early, work) : work()).finally(() => {
       this.#driving.delete(driving);
+      if (task.kind === 'advance') this.signals.leave(task.runId);
       this.leases.forget(task);
       this.executor.forget(task);
       if (call) this.#calling--;

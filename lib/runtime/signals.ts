@@ -53,6 +53,23 @@ export class Signals {
     };
   }
 
+  readonly #underWay = new Set<string>();
+
+  /** This process advances the run from now on. */
+  begin(runId: string): void {
+    this.#underWay.add(runId);
+  }
+
+  /** It does so no more, or says now how the run has ended. */
+  leave(runId: string): void {
+    this.#underWay.delete(runId);
+  }
+
+  /** True while the run may still be told of by `onEnded`. Not a promise: this process may lose it to another one. */
+  isUnderWay(runId: string): boolean {
+    return this.#underWay.has(runId);
+  }
+
   /** A run has ended here, durably: who awaits it in this process need not read how. */
   announceEnd(run: EndedRun): void {
     for (const listener of this.#endListeners) listener(run);

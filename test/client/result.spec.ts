@@ -43,6 +43,35 @@ describe.each(DATABASES)('a result on $name', ({ create }) => {
     expect(names.filter((name) => /find|ended/.test(name))).toEqual(['workflow_ended_runs']);
   });
 
+  it('of a run that is advanced here is told, and not read', async () => {
+    const names = await statementsOf(test, async () => {
+      const run = await test.client.trigger(Gated, 'here', { runId: 'here' });
+      await test.gates.enter('here');
+      const result = run.result();
+      test.gates.release('here');
+      expect(await result).toBe('passed here');
+    });
+    expect(names.filter((name) => name === 'workflow_ended_runs')).toEqual([]);
+  });
+
+  it('of a run that is advanced here comes by polling when it is not told', async () => {
+    const intake = test.app.get(RunIntake, { strict: false });
+    const { onEnded } = intake;
+    intake.onEnded = () => () => undefined;
+    try {
+      const run = await test.client.trigger(Gated, 'untold', { runId: 'untold' });
+      await test.gates.enter('untold');
+      expect(intake.isUnderWay('untold')).toBe(true);
+      // one caller after another does not put the look off for the first
+      const results = Promise.all([run.result({ timeout: '10s' }), run.result({ timeout: '10s' })]);
+      test.gates.release('untold');
+      expect(await results).toEqual(['passed untold', 'passed untold']);
+      expect(intake.isUnderWay('untold')).toBe(false);
+    } finally {
+      intake.onEnded = onEnded;
+    }
+  });
+
   it('is awaited for many runs by one statement', async () => {
     const { client } = test;
     const handles = await client.triggerMany(

@@ -97,6 +97,9 @@ class Intake extends RunIntake {
   onEnded(): () => void {
     return () => undefined;
   }
+  isUnderWay(): boolean {
+    return false;
+  }
   abort(): void {}
   settle(): void {}
 }
