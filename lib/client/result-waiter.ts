@@ -25,7 +25,7 @@ export class ResultWaiter {
   ) {}
 
   /** The ended run; null when `timeoutMs` (null: none) has passed before. */
-  async ended(runId: string, timeoutMs: number | null): Promise<EndedRun | null> {
+  ended(runId: string, timeoutMs: number | null): Promise<EndedRun | null> {
     return new Promise((resolve) => {
       let callOff = (): void => {};
       const done = (record: EndedRun | null): void => {

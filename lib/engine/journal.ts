@@ -1,3 +1,5 @@
+import { LazyMap, LazySet } from './lazy.js';
+
 /**
  * What a durable call is. Two are no calls but marks: `failure`, where the run failed and its @OnFailure began, and `patch`,
  * where changed code took its new way.
@@ -68,12 +70,12 @@ export class Journal {
   readonly #rows = new Map<string, JournalRow>();
   /** journaled rows that the code has not been given, in position order */
   #undelivered: JournalRow[] = [];
-  readonly #taken = new Set<string>();
-  readonly #unseen = new Set<string>();
-  readonly #patches = new Map<string, JournalRow>();
+  readonly #taken = new LazySet<string>();
+  readonly #unseen = new LazySet<string>();
+  readonly #patches = new LazyMap<string, JournalRow>();
   #inbox: readonly InboxMessage[] = [];
   /** messages for one step, by its key */
-  #results = new Map<string, InboxMessage>();
+  readonly #results = new LazyMap<string, InboxMessage>();
   position = 0;
   #delegated = false;
 
@@ -129,7 +131,7 @@ export class Journal {
 
   /** True while recorded rows with this key prefix exist for which the code has not asked yet: it is being replayed. */
   hasUnseen(prefix: string): boolean {
-    for (const key of this.#unseen) if (key.startsWith(prefix)) return true;
+    for (const key of this.#unseen.values()) if (key.startsWith(prefix)) return true;
     return false;
   }
 
@@ -153,7 +155,8 @@ export class Journal {
 
   #receive(inbox: readonly InboxMessage[]): void {
     this.#inbox = inbox;
-    this.#results = new Map(inbox.flatMap((one) => (one.key === null ? [] : [[one.key, one]])));
+    this.#results.clear();
+    for (const one of inbox) if (one.key !== null) this.#results.set(one.key, one);
   }
 
   #set(row: JournalRow): void {

@@ -17,6 +17,7 @@ import { digestOf } from '../engine/digest.js';
 import { parseDuration } from '../engine/duration.js';
 import { resolveFlowControl, type KeyedFlowControl, type ResolvedFlow } from '../engine/flow-control.js';
 import { FAILURE_KEY } from '../engine/journal.js';
+import { LazyMap } from '../engine/lazy.js';
 import { PATCH_PREFIX } from '../engine/patch.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
 import type { Instant, Replay, Request } from '../engine/replay.js';
@@ -60,9 +61,9 @@ export class ActivationSession implements RunSession {
   #policy: { retry: RetryPolicy; timeoutMs: number | null } | undefined;
   #counter = 0;
   /** calls of `ctx.patched` so far, by key */
-  readonly #patches = new Map<string, number>();
+  readonly #patches = new LazyMap<string, number>();
   /** a replay skips the steps: what they draw must not shift what `run` draws after them */
-  readonly #drawn = new WeakMap<StepContext, number>();
+  #drawn: WeakMap<StepContext, number> | undefined;
 
   constructor(private readonly on: SessionDependencies) {
     const { header, replay, codec } = on;
@@ -196,6 +197,7 @@ export class ActivationSession implements RunSession {
   #draw(): [seed: string, n: number] {
     const step = runScope.getStore()?.step;
     if (!step) return [this.#seed, this.#counter++];
+    this.#drawn ??= new WeakMap();
     const n = this.#drawn.get(step) ?? 0;
     this.#drawn.set(step, n + 1);
     return [`${this.#seed}@${step.step}`, n];

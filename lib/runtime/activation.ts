@@ -3,6 +3,7 @@ import type { WorkflowHandler } from '../authoring/index.js';
 import { arrivalsFor } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
+import { LazySet } from '../engine/lazy.js';
 import { isWait, mismatchIn, pendingRow, planFor, unstarted } from '../engine/plan.js';
 import { patchRow, withNext } from '../engine/patch.js';
 import type { Ask, Outcome } from '../engine/replay.js';
@@ -54,9 +55,9 @@ export class Activation {
   readonly #ending: RunEnding;
   readonly #side: SideSteps;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
-  readonly #listened = new Set<string>();
+  readonly #listened = new LazySet<string>();
   /** keys of new marks behind which nothing was asked yet */
-  readonly #marks = new Set<string>();
+  readonly #marks = new LazySet<string>();
 
   constructor(
     private readonly on: ActivationDependencies,
@@ -156,6 +157,11 @@ export class Activation {
     }
   }
 
+  /** The run has ended, or is cancelled from outside. */
+  get #hasPast(): boolean {
+    return this.#code.ended !== undefined || this.#flush.loaded.header.cancelling;
+  }
+
   /**
    * Brings the code to where the run stands. Once it has ended, what it has registered to be undone is known to its code only:
    * it is replayed up to there. Of a run that is cancelled from outside, what steps have answered before counts, and nothing
@@ -229,7 +235,7 @@ export class Activation {
     // what undoes a run, or handles its failure, has no limit but this: the step that keeps killing its processes is given up
     const deadly = this.#code.ended !== undefined && this.#flush.loaded.lost >= this.on.config.maxLosses;
     await turn();
-    if (!(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
+    if (this.#hasPast && !(await this.#recall())) return this.#end(options, this.#stuck(this.#forgotten()));
     // one that has failed before is undone to the end, and nothing comes after that
     if (this.#flush.loaded.header.cancelling && this.#code.phase !== 'rollback') {
       const next = this.#ending.cancelled();
@@ -370,7 +376,7 @@ export class Activation {
 
   /** A mark says what came next, if that is known by the flush that stores it. */
   #markNext(asked: string): void {
-    for (const key of this.#marks) {
+    for (const key of this.#marks.values()) {
       if (this.#flush.pending.has(key)) this.#put(withNext(this.journal.get(key)!, asked));
     }
     this.#marks.clear();
@@ -495,7 +501,9 @@ export class Activation {
 
   #put(asked: JournalRow): void {
     // in whole ms, so that ctx.now() does not depend on how the database rounds it
-    const row = asked.finishedAt === null ? asked : { ...asked, finishedAt: Math.floor(asked.finishedAt) };
+    const { finishedAt } = asked;
+    const isWhole = finishedAt === null || Number.isInteger(finishedAt);
+    const row = isWhole ? asked : { ...asked, finishedAt: Math.floor(finishedAt) };
     this.journal.put(row);
     this.#code.found(row.key);
     this.#flush.pending.put(row);

@@ -68,8 +68,11 @@ export class TaskIntake extends RunIntake {
   }
 
   /** One that replaces others has a transaction of its own, and keeps no lane waiting. */
-  async #insert(row: TriggerRow): Promise<Triggered | null> {
-    if (row.singleton?.policy !== 'cancel-previous') return this.writer.trigger(row);
+  #insert(row: TriggerRow): Promise<Triggered | null> {
+    return row.singleton?.policy === 'cancel-previous' ? this.#replace(row) : this.writer.trigger(row);
+  }
+
+  async #replace(row: TriggerRow): Promise<Triggered> {
     const [triggered] = await this.repeat(() => this.store.trigger([row]));
     this.#replaced([triggered!]);
     return triggered!;

@@ -1,11 +1,14 @@
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import type { JournalRow } from '../engine/journal.js';
+import { LazySet } from '../engine/lazy.js';
 import type { AdvanceCommit } from '../ports/index.js';
+
+const NOTHING: readonly string[] = [];
 
 /** What an activation has found out and not yet stored. */
 export class PendingFlush {
   readonly #rows = new Map<string, JournalRow>();
-  readonly #consumed = new Set<string>();
+  readonly #consumed = new LazySet<string>();
   #rollbacks: number | null = null;
 
   /** A later state of a row replaces an earlier one. */
@@ -34,8 +37,8 @@ export class PendingFlush {
     return [...this.#rows.values()];
   }
 
-  get consumed(): string[] {
-    return [...this.#consumed];
+  get consumed(): readonly string[] {
+    return this.#consumed.size === 0 ? NOTHING : [...this.#consumed.values()];
   }
 
   get rollbacks(): number | null {

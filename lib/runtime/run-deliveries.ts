@@ -83,7 +83,7 @@ export class RunDeliveries {
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution, life);
-      const resumed = this.#goOn(loaded, parked) ?? (await this.#replay(definition, loaded, parked, lease));
+      const resumed = this.#goOn(loaded, parked) ?? (await this.#replayed(definition, loaded, parked, lease));
       if (!resumed) return { next: 'stale' };
       activation = resumed;
       const reached = await activation.advance({
@@ -161,15 +161,24 @@ export class RunDeliveries {
   }
 
   /** Null: the lease is lost. */
-  async #replay(
+  #replayed(
     definition: WorkflowDefinition,
     loaded: Loaded,
     parked: Activation | undefined,
     lease: Lease,
   ): Promise<Activation | null> {
-    const { runId } = loaded.header;
-    if (!parked) return this.factory.make(definition, loaded);
-    this.cache.drop(runId, parked);
+    return parked
+      ? this.#replayInstead(parked, definition, loaded, lease)
+      : this.factory.make(definition, loaded);
+  }
+
+  async #replayInstead(
+    parked: Activation,
+    definition: WorkflowDefinition,
+    loaded: Loaded,
+    lease: Lease,
+  ): Promise<Activation | null> {
+    this.cache.drop(loaded.header.runId, parked);
     const whole = parked.position === 0 ? loaded : await this.writer.load({ ...lease, position: 0 });
     return whole && this.factory.make(definition, whole);
   }

@@ -301,7 +301,7 @@ export class WorkflowScheduler {
     const call = task.kind === 'call';
     const work = (): Promise<void> => (call ? this.#call(task) : this.#drive(task));
     if (task.kind === 'advance') this.signals.begin(task.runId);
-    const driving = (early ? this.#inTime(task, early, work) : work()).finally(() => {
+    const end = (): void => {
       this.#driving.delete(driving);
       if (task.kind === 'advance') this.signals.leave(task.runId);
       this.leases.forget(task);
@@ -311,6 +311,11 @@ export class WorkflowScheduler {
       // its slot is free, or it stands in line again
       if (task.flow) this.signals.announceDue();
       if (call && (this.#again || this.#left)) this.wake();
+    };
+    // not `finally`, which makes three promises more; what is thrown stays thrown
+    const driving = (early ? this.#inTime(task, early, work) : work()).then(end, (error: unknown) => {
+      end();
+      throw error;
     });
     this.#driving.add(driving);
   }

@@ -1,3 +1,4 @@
+import { LazyMap } from '../engine/lazy.js';
 import type { Beside } from '../engine/plan.js';
 import type { Ask } from '../engine/replay.js';
 import type { Clock, Lease, RunHeader } from '../ports/index.js';
@@ -8,6 +9,8 @@ import type { StepEnd, StepRunner } from './step-runner.js';
 
 /** So long a step waits for a place in this process; then it becomes a task, for any process that has one. */
 const PATIENCE_MS = 50;
+
+const NONE: readonly EndedSideStep[] = [];
 
 /** A step that executes, or has executed, beside others. */
 export interface SideStep {
@@ -38,7 +41,7 @@ export interface SideStepsDependencies {
  */
 export class SideSteps implements Beside {
   /** also those that have ended, until they are taken: until then nothing of them is in the journal, and they must not be started again */
-  readonly #steps = new Map<string, Executing>();
+  readonly #steps = new LazyMap<string, Executing>();
   /** those of them that execute */
   #running = 0;
   /** places taken beyond that of the run */
@@ -81,8 +84,10 @@ export class SideSteps implements Beside {
 
   /** Those that have ended and were not taken yet. */
   take(): readonly EndedSideStep[] {
+    // the case of every step that is alone
+    if (this.#steps.size === 0) return NONE;
     const ended: EndedSideStep[] = [];
-    for (const [key, { outcome, ...one }] of this.#steps) {
+    for (const [key, { outcome, ...one }] of this.#steps.entries()) {
       if (outcome === undefined) continue;
       this.#steps.delete(key);
       ended.push({ ...one, outcome });

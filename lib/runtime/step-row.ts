@@ -30,7 +30,8 @@ export interface StepEndRow {
 
 /**
  * The row an executed attempt leaves: its answer (`retryAt` null), or the failed attempt, pending until `retryAt`; of a poll
- * also a look that found nothing. A result that cannot be encoded is a failure of the step.
+ * also a look that found nothing. A result that cannot be encoded is a failure of the step. `finishedAt` is in whole ms, so that
+ * ctx.now() does not depend on how the database rounds it.
  */
 export function stepRow(executed: ExecutedStep): StepEndRow {
   const { before, attempt, ask, codec, now, random } = executed;
@@ -38,10 +39,12 @@ export function stepRow(executed: ExecutedStep): StepEndRow {
   if (poll && executed.outcome.ok && executed.outcome.value === undefined)
     return lookRow(executed, poll, 'nothing');
   const outcome = encoded(executed.outcome, ask.key, codec);
-  const done = { ...before, attempts: attempt, finishedAt: now };
+  // each way copies the row once: it is on the way of every step
   if (outcome.ok) {
     const answer = { ok: true, value: outcome.value } as const;
-    return { row: { ...done, answer, ...(poll && { request: null }) }, retryAt: null };
+    const request = poll ? null : before.request;
+    const row = { ...before, attempts: attempt, finishedAt: Math.floor(now), answer, request };
+    return { row, retryAt: null };
   }
   const failure = toFailure(outcome.error, now);
   if (poll) return lookRow(executed, poll, failure);
@@ -53,7 +56,8 @@ export function stepRow(executed: ExecutedStep): StepEndRow {
     random,
   });
   if (again.retry) warn(ask, again.warning);
-  return { row: { ...done, answer: failed(failure) }, retryAt: again.retry ? again.at : null };
+  const row = { ...before, attempts: attempt, finishedAt: Math.floor(now), answer: failed(failure) };
+  return { row, retryAt: again.retry ? again.at : null };
 }
 
 /** The row of a poll after a look that did not find anything. */
@@ -70,7 +74,7 @@ function lookRow(executed: ExecutedStep, poll: PollTimes, seen: Failure | 'nothi
     random,
   });
   warn(ask, next.warning);
-  const done = { ...before, attempts: attempt, finishedAt: now };
+  const done = { ...before, attempts: attempt, finishedAt: Math.floor(now) };
   const failure = seen === 'nothing' ? null : failed(seen);
   if (next.do === 'look')
     return { row: { ...done, answer: failure, request: encodeFailures(next.failures) }, retryAt: next.at };
