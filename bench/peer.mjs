@@ -162,7 +162,9 @@ export default {
       embedded: true,
       transport: 'in-process',
       // w1 in steps/s: 26,500 with 300, 30,000 with 600, 27,000 with 1,000
-      concurrency: 600,
+      concurrency: 300,
+      // the more are under way, the more share a commit, and the longer each turn of the loop that a trigger waits for
+      of: { w1: { concurrency: 600 }, overload: { concurrency: 200 } },
       w1n: 40_000,
       trign: 100_000,
       works: [...all, ...growth, 'journal-5000'],

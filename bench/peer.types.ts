@@ -55,6 +55,8 @@ export interface Mode {
   readonly wave?: number;
   /** the workloads that it can do; all of them when left out */
   readonly works?: readonly string[];
+  /** what is different for a workload */
+  readonly of?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   /** each execution of a step is counted */
   readonly audit?: boolean;
   /** it brings its own database: none of the counters of PostgreSQL tells anything */

@@ -2,6 +2,7 @@
 import type { BenchCluster } from './cluster.js';
 import { Environment, type Target } from './environment.js';
 import { quiet } from './machine.js';
+import type { Mode } from './peer.types.js';
 import type { RunRecord } from './records.js';
 import { WORKLOADS, type Overrides } from './workloads/index.js';
 
@@ -53,9 +54,10 @@ async function measureOne(
   run: number,
   options: SuiteOptions,
 ): Promise<RunRecord> {
-  const { peer, mode } = target;
+  const { peer } = target;
+  const mode: Mode = { ...target.mode, ...target.mode.of?.[work] };
   const quietBefore = await quiet(options.patience * 1000);
-  const env = new Environment(cluster, target);
+  const env = new Environment(cluster, { ...target, mode });
   const about = {
     peer: peer.name,
     version: peer.version,

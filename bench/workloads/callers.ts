@@ -86,7 +86,7 @@ export const overload: Workload = {
     const drain = now();
     const isDrained = await env.until(
       async () =>
-        ((await env.durable()) ?? NaN) - (before ?? NaN) >= offer.accepted || !(await pause(100, true)),
+        ((await env.durable()) ?? NaN) - (before ?? NaN) >= offer.accepted || !(await pause(1000, true)),
       settings.cap ?? 240_000,
     );
     clearInterval(timer);
