@@ -364,7 +364,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     expect(counter.take()).toEqual({
       workflow_claim: 60,
       workflow_beat: 20,
-      workflow_sweep: 20,
+      workflow_sweep_look: 20,
       // every 30 s a look for schedules takes the place of one, and one for versions that nobody serves
       workflow_expire: 16,
       workflow_due_schedules: 2,

@@ -109,7 +109,8 @@ export class TypeOrmRunStore extends ArrivalStore {
   }
 
   async sweep(worker: string, timeoutMs: number): Promise<number> {
-    return (await this.query(sql.sweep, [this.now(), worker, timeoutMs])).length;
+    const [look] = await this.query<{ found: boolean }>(sql.anythingToSweep, [worker, timeoutMs]);
+    return look!.found ? (await this.query(sql.sweep, [this.now(), worker, timeoutMs])).length : 0;
   }
 
   async expire(): Promise<{ delivered: boolean; owed: boolean }> {

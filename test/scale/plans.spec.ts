@@ -137,7 +137,7 @@ describe(`with ${MILLION} rows of every kind`, () => {
   it('the sweep, which reads what is leased', async () => {
     // 500 of workers that are gone, and 500 of one that lives
     expect(await store.sweep(OWNER, 10_000)).toBe(500);
-    readLittle(['sweep'], 15_000, 30_000);
+    readLittle(['sweep_look', 'sweep'], 15_000, 30_000);
   });
 
   it('queues that nobody serves, and a batch of runs that are taken over', async () => {

@@ -1,4 +1,5 @@
 import { FLOW_COLUMNS, GAVE_BACK, NOTED } from './flow-notes.js';
+import type { Tables } from '../tables.js';
 import { CLOCK, type Statement } from './statement.js';
 
 export const register: Statement = {
@@ -47,6 +48,23 @@ freed as (
 delete from ${t.worker} where id = $1::uuid`,
 };
 
+/** Held by a worker that is silent, or not registered. */
+const ABANDONED = (t: Tables, worker: string, timeout: string): string => `
+  ${t.task} k left join ${t.worker} w on w.id = k.lease_owner
+  where k.lease_owner is not null and k.lease_owner <> ${worker}::uuid
+    and (w.id is null or w.beat_at < now() - ${timeout}::float8 * interval '1 ms')`;
+
+/**
+ * Whether there is anything to sweep. In tables that have grown faster than they are analyzed the planner takes `sweep` for so dear that
+ * it is compiled (`jit_above_cost`): 450 ms of the server's processor every few seconds, to find nothing.
+ */
+export const anythingToSweep: Statement = {
+  name: 'workflow_sweep_look',
+  text: (t) => `
+select exists (select from ${ABANDONED(t, '$1', '$2')})
+    or exists (select from ${t.worker} where id <> $1::uuid and beat_at < now() - $2::float8 * interval '1 ms') as found`,
+};
+
 /**
  * Frees what silent workers hold, and what is leased to a worker that is not registered (a claim that committed after its
  * worker was swept). `lost` counts losses without progress: it starts over when the journal has grown since the last one.
@@ -59,9 +77,7 @@ export const sweep: Statement = {
 with ${CLOCK('$1')},
 dead as materialized (
   select k.id, k.execution
-  from ${t.task} k left join ${t.worker} w on w.id = k.lease_owner
-  where k.lease_owner is not null and k.lease_owner <> $2::uuid
-    and (w.id is null or w.beat_at < now() - $3::float8 * interval '1 ms')
+  from ${ABANDONED(t, '$2', '$3')}
   order by k.id
   for update of k skip locked
 ),
