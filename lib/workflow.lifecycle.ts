@@ -82,8 +82,10 @@ export class WorkflowLifecycle
   async onApplicationBootstrap(): Promise<void> {
     if (this.config.worker) this.declared.check();
     this.#uninstall = RejectionGuard.install();
-    await this.leases.start();
-    await this.signals.start();
+    // neither waits for the other: nothing is owned or announced before both are there
+    const started = await Promise.allSettled([this.leases.start(), this.signals.start()]);
+    // only then: what has not ended yet must not go on behind an application that is being taken down
+    for (const one of started) if (one.status === 'rejected') throw one.reason;
     if (!this.config.worker) return;
     await this.declared.write();
     if (this.options.transport === 'in-process') this.#startInProcess();
