@@ -177,7 +177,8 @@ describe.each(DATABASES)('ctx.call on $name', ({ create }) => {
       };
       await until(async () => ((await due()) ?? 0) > 10, 'the retry');
       expect(await due()).toBeGreaterThan(3500);
-      expect(await due()).toBeLessThanOrEqual(3600);
+      // what a process takes for the time of the database is ahead of it by as much as the way of a reply, 20 ms at most
+      expect(await due()).toBeLessThanOrEqual(3600.02);
       expect(requests.length).toBe(1);
       await run.cancel();
     });
