@@ -16,6 +16,7 @@ import {
   resultsOf,
   type OwnedColumns,
 } from './commit-values.js';
+import { arePlain, onePlainValues, plainResults, plainValues, type PlainColumns } from './plain-steps.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { toHeader, type HeaderColumns } from './row-mapping.js';
 import { triggerLeanValues, triggerOneValues, triggerValues } from './trigger-values.js';
@@ -161,10 +162,21 @@ export abstract class JournalStore extends StatementStore {
   }
 
   async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    const written = commits.every((c) => c.lean === true)
+    const isLean = commits.every((c) => c.lean === true);
+    if (isLean && arePlain(commits)) return this.#commitPlain(commits);
+    const written = isLean
       ? await this.#commitLean(commits)
       : await this.query<OwnedColumns>(sql.commit, commitValues(this.now(), commits));
     return this.#ownEnds(commits, resultsOf(commits, written));
+  }
+
+  async #commitPlain(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
+    const [first] = commits;
+    const [row] =
+      commits.length === 1
+        ? await this.query<PlainColumns>(sql.plainOne, onePlainValues(this.now(), first!))
+        : await this.query<PlainColumns>(sql.plainMany, plainValues(this.now(), commits));
+    return plainResults(commits.length, row!);
   }
 
   #commitLean(commits: readonly AdvanceCommit[]): Promise<OwnedColumns[]> {

@@ -213,7 +213,7 @@ describe('cancel and a flush that meet on the row of the task', () => {
         await untilBlocked(observer, 'workflow_', 2);
       } else {
         flush.release();
-        await untilBlocked(observer, 'turn, wanted, next');
+        await untilBlocked(observer, 'owned as materialized');
         cancelling = client.cancel(order);
         await untilBlocked(observer, 'workflow_', 2);
       }
@@ -245,7 +245,7 @@ describe('cancel and a flush that meet on the row of the task', () => {
         ['late tasks'],
       );
       flush.release();
-      await untilBlocked(observer, 'turn, wanted, next');
+      await untilBlocked(observer, 'owned as materialized');
       // its snapshot is older than the step tasks: it cannot see them
       const cancelling = client.cancel('late tasks');
       await untilBlocked(observer, 'workflow_', 2);

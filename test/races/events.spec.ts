@@ -202,7 +202,7 @@ describe('an event and a suspension that meet on the row of the task', () => {
         await untilBlocked(observer, 'workflow_', 2);
       } else {
         flush.release();
-        await untilBlocked(observer, 'turn, wanted, next');
+        await untilBlocked(observer, 'owned as materialized');
         sent = send();
         await untilBlocked(observer, 'workflow_', 2);
       }

@@ -26,5 +26,12 @@ const READERS: Record<number, (bytes: Buffer) => unknown> = {
 /** One of the statements of a flush. */
 export const isCommit = (name: string): boolean => name.startsWith('workflow_commit');
 
-/** What becomes of the runs of a flush, from its parameters. */
-export const nextsOf = (values: readonly unknown[]): readonly string[] => decodeArray(values[6]) as string[];
+/** Parameters of a flush of plain steps (`typeorm/plain-steps.ts`), of which every run goes on. */
+const PLAIN = 13;
+
+/** What becomes of the runs of a flush, from its parameters; those of one commit are no arrays. */
+export function nextsOf(values: readonly unknown[]): readonly string[] {
+  if (values.length === PLAIN) return ['continue'];
+  const next = values[6];
+  return typeof next === 'string' ? [next] : (decodeArray(next) as string[]);
+}
