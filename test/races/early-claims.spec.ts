@@ -109,12 +109,21 @@ describe.each(DATABASES)('a task that is claimed a moment before it is due, on $
   it('and sent the event that it waits for before its time is up: the event wins', async () => {
     const gates = new Gates();
     const client = await start('in-process', gates);
-    const claimed = gates.hold('claimed');
-    const run = await client.trigger(WaitsAWhile, undefined, { runId: 'r' });
-    await claimed.reached;
-    await run.notify(Told('r'), 'in time');
-    claimed.open();
-    expect(await run.result()).toBe('in time');
+    // a machine that is busy claims it late, when its time is up: then there is nothing to be seen, and another one is tried
+    for (let n = 0, isEarly = false; !isEarly; n++) {
+      expect(n).toBeLessThan(20);
+      const claimed = gates.hold('claimed');
+      const run = await client.trigger(WaitsAWhile, undefined, { runId: `r${n}` });
+      await claimed.reached;
+      const [task] = await at.rows<{ early: boolean }>(
+        'select due_at > clock_timestamp() as early from workflow_task where lease_owner is not null',
+      );
+      isEarly = task!.early;
+      await run.notify(Told(run.runId), 'in time');
+      claimed.open();
+      const result = await run.result();
+      if (isEarly) expect(result).toBe('in time');
+    }
   });
 
   it('and noted while a claim is under way that knows nothing of it yet: it is not forgotten', async () => {
