@@ -198,9 +198,9 @@ export class WorkflowClient {
       options?.timeout === undefined ? null : parseDuration(options.timeout),
     );
     let record: EndedRun | null = isKnown ? null : await this.#endedNow(runId);
-    // it looks at once: one statement, which for a run that ends here is not waited for
+    // a run that is advanced here is told when it ends; any other is looked for at once, by one statement for all
     record ??= await this.waiter.ended(runId, ms);
-    // with hardly any time to wait, the look may not have come back
+    // with hardly any time to wait, nothing may have come back
     record ??= await this.#endedNow(runId);
     if (!record) throw new WorkflowError('WF_RESULT_TIMEOUT', `Run ${runId} has not ended within ${ms} ms`);
     if (record.status === 'cancelled') throw new RunCancelledError(runId);

@@ -147,7 +147,7 @@ export class Activation {
   /** Only replays: for the delivery of a step task, which needs the call and its arguments. */
   async replayOnly(): Promise<void> {
     await turn();
-    await this.#recall();
+    if (this.#hasPast) await this.#recall();
     for (;;) {
       await this.#code.deliverAll();
       this.#planned = this.#code.asked;
@@ -157,7 +157,7 @@ export class Activation {
     }
   }
 
-  /** The run has ended, or is cancelled from outside. */
+  /** The run has ended, or is cancelled from outside: there is something to recall. */
   get #hasPast(): boolean {
     return this.#code.ended !== undefined || this.#flush.loaded.header.cancelling;
   }
@@ -175,13 +175,11 @@ export class Activation {
       this.#code.startAfterRun('rollback', ended);
       return true;
     }
-    const { cancelling, rollbacks } = this.#flush.loaded.header;
-    if (!cancelling) return true;
     do await this.#code.deliverAll();
     while (
       this.#takeArrivals(this.#code.open().filter(({ key }) => this.journal.get(key)?.state === 'answered'))
     );
-    return this.#registers(rollbacks);
+    return this.#registers(this.#flush.loaded.header.rollbacks);
   }
 
   #registers(rollbacks: number): Promise<boolean> {

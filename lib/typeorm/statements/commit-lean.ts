@@ -1,5 +1,5 @@
 import type { Tables } from '../tables.js';
-import { ADVANCED, ENTRIES, MOVED, RESULTS } from './commit-parts.js';
+import { ADVANCED, ENTRIES, LOCKED, MOVED, RESULTS } from './commit-parts.js';
 import { IMPATIENT_CLOCK, type Statement } from './statement.js';
 
 /** The ends that leave nothing to be told but their result. */
@@ -11,22 +11,13 @@ const ENDS = `('completed', 'failed')`;
  * locked row, same answers when it is repeated; what is left out has nothing to do for such a commit, and costs to
  * start and end all the same: of a lone commit of a step the server's part is 0.09 ms instead of 0.18 (pg_stat_statements).
  *
- * `= any($2)` and not a join: the generic plan of a join with an unnest of unknown length reads the whole table.
- *
- * Three texts of it, for the same reason. The smallest is that of steps in-process, for which only rows are written; over HTTP the turn is counted
- * as well; the whole one can also suspend and end.
+ * Three texts of it, because each part costs something although it finds nothing. The smallest is that of steps in-process, for which
+ * only rows are written; over HTTP the turn is counted as well; the whole one can also suspend and end.
  */
 
 /** Many commits: $2-$9, and journal rows $10-$26 (the first is the number of their commit). */
 const MANY = (t: Tables): string => `
-with ${IMPATIENT_CLOCK('$1')},
-locked as materialized (
-  select k.id, k.fence, k.turn, k.wanted
-  from ${t.task} k
-  where (select c.now is not null from clock c) and k.id = any($2::bigint[])
-  order by k.id
-  for update
-),
+with ${IMPATIENT_CLOCK('$1')},${LOCKED(t)},
 owned as materialized (
   select i.n, i.task_id, i.fence, i.execution, i.turn, i.wanted, i.next, i.data, i.due_ms, l.wanted as wanted_now
   from unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::int[], $7::text[], $8::text[], $9::float8[]) with ordinality

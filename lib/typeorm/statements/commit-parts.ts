@@ -3,6 +3,19 @@ import { toTime } from './statement.js';
 
 /** What the general and the lean commits have in common: one rule for the journal, one for a task that goes on or is suspended. */
 
+/**
+ * The locks of many commits ($2): read the clock before any lock, and lock in order of id. The generic plan of a join with an unnest of
+ * unknown length would read the whole table.
+ */
+export const LOCKED = (t: Tables): string => `
+locked as materialized (
+  select k.id, k.fence, k.turn, k.wanted
+  from ${t.task} k
+  where (select c.now is not null from clock c) and k.id = any($2::bigint[])
+  order by k.id
+  for update
+)`;
+
 /** Inserts rows `n` for the commits `o` that own their runs; where they come from and `ADVANCED` follow. */
 export const ENTRIES = (t: Tables): string => `
   insert into ${t.step} as s (execution, key, name, kind, state, position, value, failure, attempts, asked_at, finished_at, wake_at,

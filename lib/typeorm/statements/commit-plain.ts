@@ -1,5 +1,5 @@
 import type { Tables } from '../tables.js';
-import { ADVANCED, ENTRIES } from './commit-parts.js';
+import { ADVANCED, ENTRIES, LOCKED } from './commit-parts.js';
 import { IMPATIENT_CLOCK, type Statement } from './statement.js';
 
 /** What a row of a plain step has beside what is sent of it. */
@@ -29,14 +29,7 @@ export const plainMany: Statement = {
   text: (t) =>
     textOf(
       t,
-      `
-locked as materialized (
-  select k.id, k.fence
-  from ${t.task} k
-  where (select c.now is not null from clock c) and k.id = any($2::bigint[])
-  order by k.id
-  for update
-),
+      `${LOCKED(t)},
 owned as materialized (
   select i.*
   from unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[], $10::int[], $11::float8[],

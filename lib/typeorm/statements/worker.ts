@@ -48,11 +48,15 @@ freed as (
 delete from ${t.worker} where id = $1::uuid`,
 };
 
+/** A worker that has not beaten for so many ms. */
+const SILENT = (beatAt: string, timeout: string): string =>
+  `${beatAt} < now() - ${timeout}::float8 * interval '1 ms'`;
+
 /** Held by a worker that is silent, or not registered. */
 const ABANDONED = (t: Tables, worker: string, timeout: string): string => `
   ${t.task} k left join ${t.worker} w on w.id = k.lease_owner
   where k.lease_owner is not null and k.lease_owner <> ${worker}::uuid
-    and (w.id is null or w.beat_at < now() - ${timeout}::float8 * interval '1 ms')`;
+    and (w.id is null or ${SILENT('w.beat_at', timeout)})`;
 
 /**
  * Whether there is anything to sweep. In tables that have grown faster than they are analyzed the planner takes `sweep` for so dear that
@@ -62,7 +66,7 @@ export const anythingToSweep: Statement = {
   name: 'workflow_sweep_look',
   text: (t) => `
 select exists (select from ${ABANDONED(t, '$1', '$2')})
-    or exists (select from ${t.worker} where id <> $1::uuid and beat_at < now() - $2::float8 * interval '1 ms') as found`,
+    or exists (select from ${t.worker} where id <> $1::uuid and ${SILENT('beat_at', '$2')}) as found`,
 };
 
 /**
@@ -86,7 +90,7 @@ progress as materialized (
   from dead d
 ),
 workers as (
-  delete from ${t.worker} where id <> $2::uuid and beat_at < now() - $3::float8 * interval '1 ms'
+  delete from ${t.worker} where id <> $2::uuid and ${SILENT('beat_at', '$3')}
 ),
 freed as (
   update ${t.task} k
