@@ -10,11 +10,13 @@ let program: Awaited<ReturnType<typeof bundle>>;
 let database: TestDatabase;
 let server: pg.Client;
 const children: Child[] = [];
+const executed: string[] = [];
 beforeAll(async () => {
   program = await bundle('test/schedules/children/ticker.ts');
 });
 afterAll(() => program?.remove());
 beforeEach(async () => {
+  executed.length = 0;
   database = await createPostgres();
   server = new pg.Client({ connectionString: database.url! });
   await server.connect();
@@ -46,19 +48,14 @@ const untilRuns = (count: number): Promise<void> =>
 async function start(...args: string[]): Promise<Child> {
   const child = Child.start(program.file, [database.url!, ...args]);
   children.push(child);
+  // from the first moment: it may come to a time before the others are up, and the one that is to hang before it hangs
+  child.process.on('message', (said: { executed?: string }) => said.executed && executed.push(said.executed));
   await child.message(({ up }: { up?: number }) => up !== undefined);
   return child;
 }
 
 it('a time whose process is killed while it starts it is started by another, once; no second is left out', async () => {
   const fleet = await Promise.all([start(), start(), start()]);
-  const executed: string[] = [];
-  const follow = (child: Child): void =>
-    void child.process.on(
-      'message',
-      (said: { executed?: string }) => said.executed && executed.push(said.executed),
-    );
-  fleet.forEach(follow);
   await untilRuns(4);
 
   // this one comes to a time first, sooner or later: what it has locked and inserted goes with it
