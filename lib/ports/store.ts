@@ -288,7 +288,7 @@ export interface Notified {
 
 /** What telling parents of their children has done. */
 export interface Reported {
-  /** ended children of which nobody need be told any more */
+  /** ended runs that owe their parents nothing any more */
   readonly reported: number;
   /** parents were woken that nobody has leased */
   readonly due: boolean;
@@ -418,8 +418,8 @@ export abstract class RunStore {
     manager?: EntityManager,
   ): Promise<{ execution: string; runId: string }[]>;
   /**
-   * Pays what is owed after ends: parents are told of their children, children of cancelled runs are cancelled. Several
-   * statements, each whole in itself; whoever calls it next goes on where another stopped.
+   * Pays what is owed after ends: parents are told of their children, children of cancelled runs are cancelled, what came into an
+   * inbox in the moment of an end is deleted. Several statements, each whole in itself; whoever calls it next goes on where another stopped.
    */
   abstract settle(): Promise<Settled>;
   /** The first part of it alone: parents are told, some hundred of their children at most. */

@@ -188,7 +188,11 @@ describe.each(DATABASES)('going on as new, on $name', ({ name, create }) => {
       }
       expect(await result).toBe(30);
       expect(sent).toBeGreaterThanOrEqual(30);
-      expect(await left(run.runId)).toEqual([]);
+      // an event that meets the end itself goes with the next round (test/races/late-events.spec.ts)
+      await until(
+        async () => (await left(run.runId)).length === 0,
+        () => left(run.runId),
+      );
     });
   });
 });

@@ -81,7 +81,7 @@ export class WorkflowRun {
   @Column('integer', { default: 0 })
   rollbacks: number;
 
-  /** it has ended, and its parent has not been told yet */
+  /** it has ended, and its parent has not been told yet, or what came in that moment is still in its inbox */
   @Column('boolean', { default: false })
   unreported: boolean;
 

@@ -1,5 +1,5 @@
 import type { Tables } from '../tables.js';
-import { ADVANCED, ENTRIES, LOCKED, MOVED, RESULTS } from './commit-parts.js';
+import { ADVANCED, ENTRIES, LOCKED, MOVED, OWES, RESULTS } from './commit-parts.js';
 import { IMPATIENT_CLOCK, type Statement } from './statement.js';
 
 /** The ends that leave nothing to be told but their result. */
@@ -63,7 +63,7 @@ runs as (
   update ${t.run} r
   set status = o.next, finished_at = c.now, ended_fence = o.fence,
       result = case when o.next = 'completed' then o.data end, error = case when o.next = 'failed' then o.data end,
-      unreported = r.parent_id is not null, cancelling_at = null
+      unreported = ${OWES}, cancelling_at = null
   from owned o, clock c
   where r.id = o.execution and o.next in ${ENDS}
 ),

@@ -44,6 +44,15 @@ export const MOVED = (t: Tables): string => `
   from owned o, clock c
   where k.id = o.task_id and (o.next in ('suspend', 'listen') or (o.next = 'continue' and o.turn is not null))`;
 
+/**
+ * Whether the end of run `r` by commit `o` marks it `unreported`: a parent is to be told, or something may be left in its inbox. The
+ * end deletes what its snapshot shows, which may be older than the lock that it waited for: a message committed in between has raised
+ * `wanted` on the locked row and is not in the snapshot. That `wanted` has grown since the load is true of more ends than these: to ask the
+ * snapshot as well would cost every end, the mark costs only such a one. What pays it (settle.ts) sees the mark in its own snapshot, and so
+ * every message there was; none comes after the end, for the task is gone.
+ */
+export const OWES = `r.parent_id is not null or o.wanted_now > o.wanted`;
+
 /** What each commit comes to, for those whose lease holds. */
 export const RESULTS = `
 select o.task_id, o.fence, o.next in ('suspend', 'listen') and o.wanted_now > o.wanted as due

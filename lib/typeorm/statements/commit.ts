@@ -1,5 +1,5 @@
 import { FLOW_COLUMNS, GAVE_BACK, GONE, NOTED, WAITS } from './flow-notes.js';
-import { ADVANCED, ENTRIES, MOVED, RESULTS } from './commit-parts.js';
+import { ADVANCED, ENTRIES, MOVED, OWES, RESULTS } from './commit-parts.js';
 import { callQueue, QUEUE, IMPATIENT_CLOCK, toTime, type Statement } from './statement.js';
 
 /** How an execution ends. `continued`: the run goes on as a new execution, inserted by the same statement. */
@@ -107,7 +107,7 @@ runs as (
   set status = o.next, finished_at = c.now, ended_fence = o.fence,
       result = case when o.next = 'completed' then o.data end,
       error = case when o.next = 'failed' then o.data end,
-      unreported = r.parent_id is not null and o.next <> 'continued', uncascaded = o.next = 'cancelled',
+      unreported = (${OWES}) and o.next <> 'continued', uncascaded = o.next = 'cancelled',
       is_current = r.is_current and o.next <> 'continued', cancelling_at = null
   from owned o, clock c
   where r.id = o.execution and o.next in ${ENDS}

@@ -12,6 +12,7 @@ import { CLOCK, type Statement } from './statement.js';
  * Tells parents how their children have ended: a message for the step that invoked the child, and the parent's advance task
  * rises. Each once: its id comes from the child's execution, and the mark is cleared in the same commit. Ended rows are
  * written by nobody else; those of another pass under way are skipped. A parent that has ended gets nothing.
+ * Deletes what is left in the inboxes of what has ended (see `OWES`): of a run without a parent that is all there is to do.
  * With a worker ($2) up to $4 parents of the queues that it serves ($3) are leased to it and read, as by a claim (see owned.ts).
  */
 export const reportChildren: Statement = {
@@ -25,6 +26,9 @@ ended as materialized (
   order by r.id
   limit 500
   for update skip locked
+),
+inboxes as (
+  delete from ${t.message} m where m.execution = any(array(select id from ended))
 ),
 locked as materialized (
   select k.id, k.execution, ${TAKEN('k', '$2', '$3')} as may_be_taken
@@ -64,12 +68,20 @@ left join (woken k join ${t.run} r on r.id = k.execution) on k.is_taken
 left join lateral (${READ(t, '$5')}) l on true`,
 };
 
-/** Cancelled runs whose children are all cancelled too, or stay on purpose, owe nothing any more. */
+/**
+ * Cancelled runs whose children are all cancelled too, or stay on purpose, owe nothing any more. What their cancel did not see of their
+ * inboxes goes here: it deleted what its snapshot showed, which may be older than the lock that it waited for. One that is still
+ * undoing what it did is active, and keeps its inbox; if it ends while this waits for its header, `OWES` has left the other mark.
+ */
 export const cascaded: Statement = {
   name: 'workflow_cascaded',
   text: (t) => `
-update ${t.run} p set uncascaded = false
-where p.uncascaded and not exists (
-  select from ${t.run} r where r.parent_id = p.id and r.status = 'active' and r.cascades and r.cancelling_at is null
-)`,
+with paid as (
+  update ${t.run} p set uncascaded = false
+  where p.uncascaded and not exists (
+    select from ${t.run} r where r.parent_id = p.id and r.status = 'active' and r.cascades and r.cancelling_at is null
+  )
+  returning p.id, p.status
+)
+delete from ${t.message} m where m.execution = any(array(select id from paid where status <> 'active'))`,
 };
