@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common';
 import type { ScheduleRules, StepOptions, WebhookVerifiers, WorkflowHandler } from '../authoring/index.js';
 import type { KeyedFlowControl } from '../engine/flow-control.js';
-import type { RetryOptions } from '../engine/retry.js';
+import type { RetryPolicy } from '../engine/retry.js';
 import type { KeyedSingleton } from '../engine/singleton.js';
 
 /** A schedule that stands on a workflow class. */
@@ -20,7 +20,7 @@ export interface WorkflowDefinition {
   readonly takesOver: readonly (string | null)[];
   readonly type: Type<WorkflowHandler<any, any>>;
   /** of errors of `run` itself */
-  readonly retry: RetryOptions;
+  readonly retry: RetryPolicy;
   readonly stepDefaults: StepOptions;
   readonly timeoutMs: number | null;
   readonly onFailure: string | null;
@@ -31,5 +31,5 @@ export interface WorkflowDefinition {
   readonly flowControl?: KeyedFlowControl | undefined;
   readonly singleton?: KeyedSingleton | undefined;
   /** the provider; a new one for each activation when it is request-scoped */
-  instance(runId: string): Promise<WorkflowHandler<any, any>>;
+  instance(runId: string): WorkflowHandler<any, any> | Promise<WorkflowHandler<any, any>>;
 }

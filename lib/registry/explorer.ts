@@ -8,8 +8,9 @@ import {
   type WorkflowHandler,
 } from '../authoring/index.js';
 import { parseDuration } from '../engine/duration.js';
+import { resolveRetry } from '../engine/retry.js';
 import { WorkflowError } from '../errors/index.js';
-import type { ScheduleDefinition } from './definition.js';
+import type { ScheduleDefinition, WorkflowDefinition } from './definition.js';
 import { WorkflowRegistry } from './registry.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -44,17 +45,12 @@ export class WorkflowExplorer implements OnModuleInit {
         `Class ${type.name} is marked @Workflow("${options.name}") and has no method run`,
       );
     }
-    const { retries, backoff, retryDelay } = options;
     this.registry.add({
       name: options.name,
       version: options.version ?? null,
       takesOver: options.takesOver ?? [],
       type,
-      retry: {
-        ...(retries !== undefined && { retries }),
-        ...(backoff !== undefined && { backoff }),
-        ...(retryDelay !== undefined && { retryDelay }),
-      },
+      retry: resolveRetry(options),
       stepDefaults: options.stepDefaults ?? {},
       timeoutMs: options.timeout === undefined ? null : parseDuration(options.timeout),
       flowControl: options.flowControl,
@@ -76,9 +72,9 @@ export class WorkflowExplorer implements OnModuleInit {
       : undefined;
   }
 
-  private resolver(wrapper: Wrapper): (runId: string) => Promise<WorkflowHandler<any, any>> {
+  private resolver(wrapper: Wrapper): WorkflowDefinition['instance'] {
     if (wrapper.isDependencyTreeStatic() && wrapper.scope !== Scope.TRANSIENT) {
-      return async () => wrapper.instance as WorkflowHandler<any, any>;
+      return () => wrapper.instance as WorkflowHandler<any, any>;
     }
     return async (runId) => {
       const context = ContextIdFactory.create();

@@ -51,8 +51,11 @@ export class ActivationFactory {
     };
   }
 
-  async make(definition: WorkflowDefinition, loaded: Loaded): Promise<Activation> {
-    const handler = await definition.instance(loaded.header.runId);
-    return new Activation(this.#dependencies, definition, handler, loaded);
+  /** At once where the class is a singleton: a promise is dear on the way of every run. */
+  make(definition: WorkflowDefinition, loaded: Loaded): Activation | Promise<Activation> {
+    const handler = definition.instance(loaded.header.runId);
+    const of = (one: Awaited<typeof handler>): Activation =>
+      new Activation(this.#dependencies, definition, one, loaded);
+    return handler instanceof Promise ? handler.then(of) : of(handler);
   }
 }

@@ -51,6 +51,14 @@ export interface SessionDependencies {
   readonly lastEntryAt: () => number;
 }
 
+interface StepPolicy {
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number | null;
+}
+
+/** Of steps without options of their own: the same for all runs of a workflow. */
+const POLICIES = new WeakMap<WorkflowDefinition, StepPolicy>();
+
 /** What the durable calls of one activation talk to. Its counters start anew with each replay, and so give the same values. */
 export class ActivationSession implements RunSession {
   readonly info: RunInfo;
@@ -58,7 +66,6 @@ export class ActivationSession implements RunSession {
   #logger: LoggerService | undefined;
   readonly replay: Replay;
   readonly #seed: string;
-  #policy: { retry: RetryPolicy; timeoutMs: number | null } | undefined;
   #counter = 0;
   /** calls of `ctx.patched` so far, by key */
   readonly #patches = new LazyMap<string, number>();
@@ -99,12 +106,16 @@ export class ActivationSession implements RunSession {
     return promise;
   }
 
-  policy(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null } {
+  policy(options: StepOptions | undefined): StepPolicy {
+    if (options !== undefined) return this.#resolve(options);
     // most steps have no options of their own
-    return options === undefined ? (this.#policy ??= this.#resolve(undefined)) : this.#resolve(options);
+    const { definition } = this.on;
+    let policy = POLICIES.get(definition);
+    if (!policy) POLICIES.set(definition, (policy = this.#resolve(undefined)));
+    return policy;
   }
 
-  #resolve(options: StepOptions | undefined): { retry: RetryPolicy; timeoutMs: number | null } {
+  #resolve(options: StepOptions | undefined): StepPolicy {
     const layers = [options, this.on.definition.stepDefaults, this.on.steps];
     const timeout = layers.find((layer) => layer?.timeout !== undefined)?.timeout;
     return {

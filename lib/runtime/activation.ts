@@ -9,7 +9,7 @@ import { patchRow, withNext } from '../engine/patch.js';
 import type { Ask, Outcome } from '../engine/replay.js';
 import { endedOf, PREFIXES } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
-import type { AdvanceCommit, Loaded, RunHeader } from '../ports/index.js';
+import type { AdvanceCommit, Lease, Loaded, RunHeader } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { ActivationSession } from './activation-session.js';
 import type {
@@ -32,6 +32,7 @@ import { STUCK_MS } from './stuck.js';
 const logger = new Logger('Workflow');
 
 const CONTINUE: Next = { to: 'continue' };
+const LOST: ActivationEnd = { next: 'lost' };
 const FIRST_GATHER_MS = 50;
 /** Longer than the longest gather: what an activation took as asked, a replay of it asks within this time. */
 const LATE_ASK_MS = 2000;
@@ -219,16 +220,13 @@ export class Activation {
     return this.#flush.time();
   }
 
-  /** Goes on until the run waits, ends, or the budget is used up. */
-  async advance(options: AdvanceOptions): Promise<ActivationEnd> {
-    try {
-      return await this.#advance(options);
-    } finally {
-      this.#side.abandon(options.lease);
-    }
+  /** What still executes beside the code concerns nobody: called whenever `advance` is over, however it went. */
+  abandon(lease: Lease): void {
+    this.#side.abandon(lease);
   }
 
-  async #advance(options: AdvanceOptions): Promise<ActivationEnd> {
+  /** Goes on until the run waits, ends, or the budget is used up; the caller abandons what is left then. */
+  async advance(options: AdvanceOptions): Promise<ActivationEnd> {
     let executed = 0;
     // what undoes a run, or handles its failure, has no limit but this: the step that keeps killing its processes is given up
     const deadly = this.#code.ended !== undefined && this.#flush.loaded.lost >= this.on.config.maxLosses;
@@ -249,7 +247,8 @@ export class Activation {
       if (code.exit || code.outcome) {
         this.#side.abandon(options.lease);
         const next = code.exit ? this.#ending.left(code.exit) : this.#ending.settled(code.outcome!);
-        if (next) return this.#end(options, next);
+        // as `#end`, without its promises: every run comes by here
+        if (next) return (await this.#send(options, next)) ? endAt(next) : LOST;
         continue;
       }
       const open = code.open();
@@ -263,7 +262,7 @@ export class Activation {
       if (!limit && ((this.#gathers && (await this.#gather())) || this.#hasMoved)) continue;
       const ended = this.#side.take();
       if (ended.length > 0) {
-        if (!(await this.#recordSide(ended))) return { next: 'lost' };
+        if (!(await this.#recordSide(ended))) return LOST;
         continue;
       }
       const plan = planFor(
@@ -282,18 +281,18 @@ export class Activation {
       if (plan.do === 'suspend') {
         const children = unstarted(this.journal, open);
         if (children.length > 0) {
-          if (!(await this.#startChildren(children, options))) return { next: 'lost' };
+          if (!(await this.#startChildren(children, options))) return LOST;
           continue;
         }
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
       if (plan.do === 'start') {
-        if (!(await this.#startBeside(plan.asks, open, options))) return { next: 'lost' };
+        if (!(await this.#startBeside(plan.asks, open, options))) return LOST;
         continue;
       }
       if (executed >= (this.#paced ? 1 : options.budget) || options.adopted()) return this.#handOver(options);
-      if (!this.#flush.pending.isEmpty && !(await this.#send(options, CONTINUE))) return { next: 'lost' };
+      if (!this.#flush.pending.isEmpty && !(await this.#send(options, CONTINUE))) return LOST;
       executed++;
       const { ask, attempt } = plan;
       const startedAt = this.time();
@@ -301,7 +300,7 @@ export class Activation {
         deadly && executed === 1
           ? lostTooOften(`Step "${ask.key}"`, this.#flush.loaded.lost)
           : await this.on.steps.run(this.#code.session, ask, attempt, this.header, options.lease);
-      if (outcome === 'abandoned') return { next: 'lost' };
+      if (outcome === 'abandoned') return LOST;
       if (this.on.probe) await this.on.probe.at('step-executed', { runId: this.header.runId, step: ask.key });
       const retryAt = this.#record(ask, attempt, startedAt, outcome);
       if (retryAt !== null) return this.#suspend(options, [], retryAt);
@@ -442,7 +441,7 @@ export class Activation {
       flow: this.#code.find(key)?.request.flow ?? null,
       ...(this.#side.executes(key) && { owner: this.on.worker }),
     }));
-    if (!(await this.#send(options, { to: 'suspend', dueAt: due, listens }, tasks))) return { next: 'lost' };
+    if (!(await this.#send(options, { to: 'suspend', dueAt: due, listens }, tasks))) return LOST;
     const left = this.#side.leave();
     for (const { key } of waits) this.#listened.add(key);
     if (this.on.probe) await this.on.probe.at('suspended', { runId: this.header.runId });
@@ -457,17 +456,13 @@ export class Activation {
       const dueAt = this.time();
       return (await this.#send(options, { to: 'suspend', dueAt }))
         ? { next: 'waiting', dueAt, waits: [], dispatched: 0, left: [] }
-        : { next: 'lost' };
+        : LOST;
     }
-    return (await this.#send(options, CONTINUE)) ? { next: 'continue' } : { next: 'lost' };
+    return (await this.#send(options, CONTINUE)) ? { next: 'continue' } : LOST;
   }
 
   async #end(options: AdvanceOptions, next: Next): Promise<ActivationEnd> {
-    if (!(await this.#send(options, next))) return { next: 'lost' };
-    if (next.to === 'suspend')
-      return { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0, left: [] };
-    if (this.on.probe) await this.on.probe.at('ended', { runId: this.header.runId });
-    return { next: 'finished', how: next };
+    return (await this.#send(options, next)) ? endAt(next) : LOST;
   }
 
   #takeArrivals(open: readonly Ask[]): boolean {
@@ -531,3 +526,9 @@ export class Activation {
     if (this.#state === 'closed') this.#state = 'dead';
   }
 }
+
+/** What is reached with the flush that ends the activation. */
+const endAt = (next: Next): ActivationEnd =>
+  next.to === 'suspend'
+    ? { next: 'waiting', dueAt: next.dueAt, waits: [], dispatched: 0, left: [] }
+    : { next: 'finished', how: next };

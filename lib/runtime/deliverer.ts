@@ -29,7 +29,9 @@ export class Deliverer {
 
   /** @throws DeliveryError when there was no reply of the protocol */
   deliver(delivery: Delivery): Promise<DeliveryReply> {
-    return this.transport.deliver(delivery).catch((error: unknown) => this.#again(delivery, error));
+    const sent = this.transport.deliver(delivery);
+    // to this very process there is one way only
+    return this.transport === this.own ? sent : sent.catch((error: unknown) => this.#again(delivery, error));
   }
 
   async #again(delivery: Delivery, first: unknown): Promise<DeliveryReply> {

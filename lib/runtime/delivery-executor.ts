@@ -66,7 +66,7 @@ export class DeliveryExecutor {
     this.runs.forget(lease);
   }
 
-  /** Without `async`, and with one promise of its own: see `serve` of the HTTP endpoint. */
+  /** Without `async`: see `serve` of the HTTP endpoint. */
   execute(delivery: Delivery, mode: DeliveryMode): Promise<DeliveryReply> {
     if (mode.guarded) this.#askedAt = this.clock.elapsed();
     if (this.#draining) {
@@ -83,30 +83,30 @@ export class DeliveryExecutor {
     // the dispatcher never delivers a task twice at a time: this is a copy made on the way
     if (this.#inFlight.has(id)) return Promise.resolve({ next: 'stale' });
     this.#inFlight.add(id);
+    let adopted = false;
+    let callOff: (() => void) | undefined;
+    const end = (): void => {
+      callOff?.();
+      this.#inFlight.delete(id);
+      this.leases.executed(lease);
+      if (adopted) this.leases.forget(lease);
+      if (this.#inFlight.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
+    };
+    const work = this.#work(delivery, definition, mode, () => adopted).then(
+      (reply) => {
+        end();
+        return reply;
+      },
+      (error: unknown) => {
+        end();
+        throw error;
+      },
+    );
+    if (!mode.guarded) return work;
+    // a long step outlives its dispatcher
     return new Promise((resolve, reject) => {
-      let adopted = false;
-      const work = this.#work(delivery, definition, mode, () => adopted);
-      // a long step outlives its dispatcher
-      const callOff = mode.guarded
-        ? this.#heartbeat.begin(() => resolve(this.#orAdopt(work, lease, () => (adopted = true))))
-        : undefined;
-      const end = (): void => {
-        callOff?.();
-        this.#inFlight.delete(id);
-        this.leases.executed(lease);
-        if (adopted) this.leases.forget(lease);
-        if (this.#inFlight.size === 0) for (const idle of this.#onIdle.splice(0)) idle();
-      };
-      work.then(
-        (reply) => {
-          end();
-          resolve(reply);
-        },
-        (error: unknown) => {
-          end();
-          reject(error as Error);
-        },
-      );
+      callOff = this.#heartbeat.begin(() => resolve(this.#orAdopt(work, lease, () => (adopted = true))));
+      work.then(resolve, reject);
     });
   }
 

@@ -64,8 +64,8 @@ export class ExternalCalls extends CallTasks {
 
   /** False when nothing was stored: the lease is lost, the run was cancelled, or the call was cut off. */
   async #make(task: Task): Promise<boolean> {
-    const lease = { taskId: task.taskId, fence: task.fence };
-    const loaded = await this.writer.load({ ...lease, position: NO_ROWS });
+    const { taskId, fence } = task;
+    const loaded = await this.writer.load({ taskId, fence, position: NO_ROWS });
     const before = loaded?.rows.find(({ key }) => key === task.step);
     if (!loaded || !before) return false;
     const { probe } = this;
@@ -90,7 +90,7 @@ export class ExternalCalls extends CallTasks {
     });
     if (probe) await probe.at('answer-sent', detail);
     const { execution } = loaded.header;
-    const result = await answerStep(this.writer, { ...lease, execution, row, retryAt });
+    const result = await answerStep(this.writer, { taskId, fence, execution, row, retryAt });
     if (probe) await probe.at('answer-durable', detail);
     if (result === 'lost') return false;
     if (retryAt === null) this.signals.announceDue();

@@ -46,7 +46,8 @@ export class TaskIntake extends RunIntake {
     super();
   }
 
-  async trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered> {
+  /** Without `async`: on the way of every run each promise counts (ADR 20). */
+  trigger(row: Omit<TriggerRow, 'owner'>): Promise<Triggered> {
     const dueNow = 'inMs' in row.due && row.due.inMs === 0;
     // with flow control only a claim starts it; one that queues for its singleton key is not due yet
     const own = dueNow && !row.flow && (!row.singleton || row.singleton.policy === 'skip');
@@ -54,17 +55,29 @@ export class TaskIntake extends RunIntake {
     const owner =
       own && !this.leases.inDoubt ? this.capacity.reserve(queueOf(row.workflow, row.version)) : null;
     const { life } = this.leases;
-    let started = false;
-    try {
-      const triggered = await this.#insert({ ...row, owner });
-      if (!triggered) throw gone(row);
-      if (this.probe) await this.probe.at('triggered', { runId: row.runId });
-      if (triggered.created && triggered.lease) started = this.#start(triggered, life);
-      else if (triggered.created) this.#announce(row);
-      return triggered;
-    } finally {
-      if (owner !== null && !started) this.capacity.giveBack();
-    }
+    const giveBack = (): void => {
+      if (owner !== null) this.capacity.giveBack();
+    };
+    const inserted = this.#insert({ ...row, owner });
+    return (this.probe ? this.#probed(this.probe, inserted) : inserted).then(
+      (triggered) => {
+        if (triggered?.created && triggered.lease) this.#start(triggered, life);
+        else giveBack();
+        if (!triggered) throw gone(row);
+        if (triggered.created && !triggered.lease) this.#announce(row);
+        return triggered;
+      },
+      (error: unknown) => {
+        giveBack();
+        throw error;
+      },
+    );
+  }
+
+  async #probed(probe: Probe, inserted: Promise<Triggered | null>): Promise<Triggered | null> {
+    const triggered = await inserted;
+    if (triggered) await probe.at('triggered', { runId: triggered.header.runId });
+    return triggered;
   }
 
   /** One that replaces others has a transaction of its own, and keeps no lane waiting. */
@@ -155,10 +168,11 @@ export class TaskIntake extends RunIntake {
   }
 
   /** Presumed dead meanwhile, this process does not know what became of the run: it is read as any other. */
-  #start(triggered: Triggered, life: number): boolean {
+  #start(triggered: Triggered, life: number): void {
     const { header, lease, now } = triggered;
     const task = {
-      ...lease!,
+      taskId: lease!.taskId,
+      fence: lease!.fence,
       execution: header.execution,
       runId: header.runId,
       workflow: header.workflow,
@@ -169,7 +183,6 @@ export class TaskIntake extends RunIntake {
     this.leases.hold(lease!, header.execution);
     const fresh = { header, rows: [], inbox: [], wanted: 0, turn: 0, gather: 0, lost: 0, now };
     this.capacity.start(task, life === this.leases.life ? fresh : null);
-    return true;
   }
 
   #announce({ due }: Omit<TriggerRow, 'owner'>): void {

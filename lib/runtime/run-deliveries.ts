@@ -83,7 +83,8 @@ export class RunDeliveries {
       if (mode.guarded && loaded.turn !== delivery.seq) return { next: 'stale' };
       if (this.probe) await this.probe.at('loaded', { runId });
       this.leases.executing(lease, loaded.header.execution, life);
-      const resumed = this.#goOn(loaded, parked) ?? (await this.#replayed(definition, loaded, parked, lease));
+      const made = this.#goOn(loaded, parked) ?? this.#replayed(definition, loaded, parked, lease);
+      const resumed = made instanceof Promise ? await made : made;
       if (!resumed) return { next: 'stale' };
       activation = resumed;
       const reached = await activation.advance({
@@ -92,6 +93,7 @@ export class RunDeliveries {
         guarded: mode.guarded,
         adopted,
       });
+      if (this.probe && reached.next === 'finished') await this.probe.at('ended', { runId });
       if (this.inspector && reached.next !== 'lost') await this.inspector.advanced(activation);
       if (reached.next === 'waiting' && reached.left.length > 0)
         left = this.left.finish(reached.left, loaded.header, activation.time(), life);
@@ -102,6 +104,7 @@ export class RunDeliveries {
       if (reached.next === 'continue') this.#standing.set(activation, { lease, life, loaded });
       end = reached;
     } finally {
+      activation?.abandon(lease);
       // what is parked must equal what is durable: after any doubt the code starts over from the journal
       const known = activation ?? parked;
       if (activation && end && (end.next === 'continue' || (end.next === 'waiting' && end.dispatched > 0))) {
@@ -166,7 +169,7 @@ export class RunDeliveries {
     loaded: Loaded,
     parked: Activation | undefined,
     lease: Lease,
-  ): Promise<Activation | null> {
+  ): Activation | Promise<Activation | null> {
     return parked
       ? this.#replayInstead(parked, definition, loaded, lease)
       : this.factory.make(definition, loaded);

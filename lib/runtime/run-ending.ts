@@ -2,7 +2,6 @@ import { Logger } from '@nestjs/common';
 import { encodeFailure, toFailure } from '../engine/failure.js';
 import type { JournalRow } from '../engine/journal.js';
 import type { Exit, Outcome } from '../engine/replay.js';
-import { resolveRetry } from '../engine/retry.js';
 import {
   afterCancel,
   afterFailure,
@@ -38,7 +37,7 @@ export class RunEnding {
   #runState(): RunState {
     return {
       attempt: this.#header.attempt,
-      policy: resolveRetry(this.definition.retry),
+      policy: this.definition.retry,
       handlesFailure: this.definition.onFailure !== null,
       phase: this.code.phase,
       rollbacks: this.code.rollbacks,

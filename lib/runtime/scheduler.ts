@@ -339,15 +339,19 @@ export class WorkflowScheduler {
   /** Delivers a task until its run waits, ends, or goes on elsewhere. */
   async #drive(task: Task): Promise<void> {
     const { taskId, fence, runId, workflow, version, step } = task;
-    const delivery = { workflow, version, runId, taskId, fence, ...(step !== null && { step }) };
-    const detail = { runId, ...(step !== null && { step }) };
+    const detail = step === null ? { runId } : { runId, step };
     for (let seq = 0; ;) {
       // also a task that a claim brought after the stop: given back at once, it need not wait for the sweep
       if (this.#stopped) return this.#release(task, 0);
       let reply: DeliveryReply;
       try {
         if (this.probe) await this.probe.at('delivery-sent', detail);
-        reply = await this.#deliverer!.deliver({ ...delivery, seq });
+        // both written out: a spread that adds a key gives each delivery a shape of its own (ADR 20)
+        reply = await this.#deliverer!.deliver(
+          step === null
+            ? { workflow, version, runId, taskId, fence, seq }
+            : { workflow, version, runId, taskId, fence, seq, step },
+        );
         if (this.probe) await this.probe.at('reply-received', detail);
       } catch (error) {
         return this.#undelivered(task, error);

@@ -87,10 +87,10 @@ export class SideSteps implements Beside {
     // the case of every step that is alone
     if (this.#steps.size === 0) return NONE;
     const ended: EndedSideStep[] = [];
-    for (const [key, { outcome, ...one }] of this.#steps.entries()) {
+    for (const [key, { ask, startedAt, end, outcome }] of this.#steps.entries()) {
       if (outcome === undefined) continue;
       this.#steps.delete(key);
-      ended.push({ ...one, outcome });
+      ended.push({ ask, startedAt, end, outcome });
     }
     return ended;
   }

@@ -90,7 +90,8 @@ export class StepDeliveries {
     const failure = encodeFailure(toFailure(runFailedBefore().error));
     const row = { ...before, answer: { ok: false as const, failure }, finishedAt: loaded.now };
     const { execution } = loaded.header;
-    const result = await this.writer.answer({ ...lease, execution, row, retryAt: null });
+    const { taskId, fence } = lease;
+    const result = await this.writer.answer({ taskId, fence, execution, row, retryAt: null });
     return { next: result === 'lost' ? 'stale' : 'done' };
   }
 

@@ -26,10 +26,11 @@ export class WokenRuns {
   ): Promise<R> {
     const kept = this.leases.inDoubt ? null : this.capacity.keep(places);
     if (!kept) return statement(null);
+    const { worker, queues } = kept;
     const { life } = this.leases;
     let woken: R;
     try {
-      woken = await statement({ ...kept, readRows: READ_ROWS });
+      woken = await statement({ worker, queues, places: kept.places, readRows: READ_ROWS });
     } catch (error) {
       this.capacity.giveBack(kept.places);
       throw error;

@@ -1,5 +1,5 @@
 import type { InboxMessage, JournalRow } from '../engine/journal.js';
-import type { Loaded, OwnedRun } from '../ports/index.js';
+import type { Loaded, OwnedRun, RunHeader } from '../ports/index.js';
 import {
   toJournalRow,
   toTasks,
@@ -30,7 +30,7 @@ export function readLoads(rows: readonly LoadColumns[], lag: number): Map<number
   for (const row of rows) {
     if (row.tag === 'step') of(steps, row.item).push(toJournalRow(row));
     else if (row.tag === 'message')
-      of(messages, row.item).push({ ...(JSON.parse(row.head!) as MessageHead), data: row.data! });
+      of(messages, row.item).push(messageOf(JSON.parse(row.head!) as MessageHead, row.data!));
     else loads.set(row.item, headOf(row, of(steps, row.item), of(messages, row.item), lag));
   }
   for (const inbox of messages.values()) inbox.sort(inOrder);
@@ -67,10 +67,37 @@ export function readClaims(rows: readonly ReadColumns[], lag: number): Map<strin
 }
 
 const messagesOf = (text: string | null): InboxMessage[] =>
-  (JSON.parse(text ?? '[]') as { head: MessageHead; data: string }[]).map(({ head, data }) => ({
-    ...head,
-    data,
-  }));
+  (JSON.parse(text ?? '[]') as { head: MessageHead; data: string }[]).map(({ head, data }) =>
+    messageOf(head, data),
+  );
+
+/** Field by field, as the header below: see ADR 20 on objects that begin with a spread. */
+const messageOf = (m: MessageHead, data: string): InboxMessage => ({
+  id: m.id,
+  kind: m.kind,
+  key: m.key,
+  event: m.event,
+  eventId: m.eventId,
+  createdAt: m.createdAt,
+  data,
+});
+
+const headerOf = (h: LoadHead, payload: string): RunHeader => ({
+  execution: h.execution,
+  runId: h.runId,
+  workflow: h.workflow,
+  version: h.version,
+  payload,
+  labels: h.labels,
+  attempt: h.attempt,
+  createdAt: h.createdAt,
+  deadlineAt: h.deadlineAt,
+  depth: h.depth,
+  child: h.child,
+  singleton: h.singleton,
+  rollbacks: h.rollbacks,
+  cancelling: h.cancelling,
+});
 
 /** What was leased by the statement that woke it. */
 export function readOwned(rows: readonly (TaskColumns & ReadColumns)[], lag: number): OwnedRun[] {
@@ -89,11 +116,10 @@ function headOf(
   inbox: InboxMessage[],
   lag: number,
 ): Loaded {
-  const { step, wanted, turn, gather, lost, keyed, paced, now, ...header } = JSON.parse(
-    row.head!,
-  ) as LoadHead;
+  const head = JSON.parse(row.head!) as LoadHead;
+  const { step, wanted, turn, gather, lost, keyed, paced, now } = head;
   return {
-    header: { ...header, payload: row.data! },
+    header: headerOf(head, row.data!),
     rows,
     inbox,
     step,

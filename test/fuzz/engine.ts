@@ -23,6 +23,7 @@ import {
   type TriggerRow,
   type WebhookCallRequest,
 } from '../../lib/ports/index.js';
+import { DEFAULT_RETRY } from '../../lib/engine/retry.js';
 import { WorkflowRegistry, type WorkflowDefinition } from '../../lib/registry/index.js';
 import { SystemChance } from '../../lib/runtime/system-chance.js';
 import { SettableClock } from '../contract/support.js';
@@ -55,7 +56,7 @@ export const definitionOf = (
   version: null,
   takesOver: [],
   type,
-  retry: {},
+  retry: DEFAULT_RETRY,
   stepDefaults: {},
   timeoutMs: null,
   onFailure: null,

@@ -19,6 +19,7 @@ import {
   type DeliveryReply,
   type Signal,
 } from '../../../lib/ports/index.js';
+import { resolveRetry } from '../../../lib/engine/retry.js';
 import { WorkflowRegistry } from '../../../lib/registry/index.js';
 import { CallTasks } from '../../../lib/runtime/call-tasks.js';
 import { RuntimeConfig } from '../../../lib/runtime/config.js';
@@ -129,7 +130,7 @@ export class SimulatedProcess implements Actor, Host {
       version: null,
       takesOver: [],
       type: ProgramWorkflow as Type<WorkflowHandler<any, any>>,
-      retry: { retries: 2, backoff: { initial: '300ms' } },
+      retry: resolveRetry({ retries: 2, backoff: { initial: '300ms' } }),
       stepDefaults: {},
       timeoutMs: null,
       onFailure: null,
