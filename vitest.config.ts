@@ -19,6 +19,9 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 90_000,
     maxWorkers: 2,
+    // two threads of one core beside PostgreSQL: a test that fails there once is given a second attempt, and is named at the end of the run
+    retry: process.env['CI'] ? 1 : 0,
+    reporters: ['default', './test/support/second-attempts.ts'],
     coverage: {
       provider: 'v8',
       include: ['lib/engine/**/*.ts'],

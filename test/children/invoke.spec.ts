@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   ChildFailedError,
   NonRetryableError,
@@ -9,7 +8,7 @@ import {
   WorkflowError,
 } from 'nestjs-workflow';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { boot, type Instance } from '../races/support.js';
+import { boot, until, type Instance } from '../races/support.js';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 
 class CardDeclined extends NonRetryableError {}
@@ -69,10 +68,6 @@ class FailsWithChild {
     return ctx.invoke('job', Child, ctx.payload);
   }
 }
-
-const until = async (condition: () => Promise<boolean>): Promise<void> => {
-  while (!(await condition())) await pause(10);
-};
 
 describe.each(DATABASES)('a child run on $name', ({ create }) => {
   describe.each(['in-process', 'http'] as const)('over %s', (transport) => {
@@ -185,8 +180,8 @@ describe.each(DATABASES)('a child run on $name', ({ create }) => {
       );
       const rows = await instance.rows<{ count: string }>('select count(*) from workflow_message');
       expect(Number(rows[0]!.count)).toBe(0);
-      const owed = await instance.rows('select id from workflow_run where unreported or uncascaded');
-      expect(owed).toEqual([]);
+      const owed = () => instance.rows('select id from workflow_run where unreported or uncascaded');
+      await until(async () => (await owed()).length === 0, owed);
     });
   });
 });
