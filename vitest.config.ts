@@ -18,6 +18,8 @@ export default defineConfig({
     // generous: two cores, and PGlite takes seconds to start beside other work; no test waits for a time to pass
     testTimeout: 90_000,
     hookTimeout: 90_000,
+    // so is what is looked for again and again: with the second that is the default a busy machine is the one that is tested
+    expect: { poll: { interval: 20, timeout: 15_000 } },
     maxWorkers: 2,
     // two threads of one core beside PostgreSQL: a test that fails there once is given a second attempt, and is named at the end of the run
     retry: process.env['CI'] ? 1 : 0,

@@ -1,6 +1,6 @@
 import { Injectable, Module, type DynamicModule, type INestApplication } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import {
   CallPerformer,
   Step,
@@ -156,7 +156,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     app = (await builder.compile()).createNestApplication({ logger: ['error'] });
     if (options.transport === 'in-process') await app.init();
     else await app.listen(0, '127.0.0.1');
-    await vi.waitFor(() => expect(app.get(WorkflowScheduler).running).toBe(true));
+    await expect.poll(() => app.get(WorkflowScheduler).running).toBe(true);
     await app.get(ScheduleRunner).look();
     const counter = new Counter(app.get(Database), app.get(SignalChannel));
     await counter.settled();
@@ -232,7 +232,7 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
       const counter = await start({ transport });
       const client = app.get(WorkflowClient);
       const run = await client.trigger(Waits, undefined);
-      await vi.waitFor(async () => expect(await client.getWaiters('go')).toHaveLength(1));
+      await expect.poll(() => client.getWaiters('go')).toHaveLength(1);
       await app.get(WorkflowScheduler).idle();
       await counter.settled();
       counter.take();

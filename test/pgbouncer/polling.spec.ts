@@ -89,9 +89,7 @@ behindEach('a process that nobody tells', (pooler) => {
     // the step lasts, so the process is not quiet
     await worker.pass(POLL_MS, () => worker.counter.settled());
     const signal = await entered;
-    await vi.waitFor(async () =>
-      expect(await asker.client.get(waiting.runId)).toMatchObject({ status: 'waiting' }),
-    );
+    await expect.poll(() => asker.client.get(waiting.runId)).toMatchObject({ status: 'waiting' });
     await asker.client.notify(Go('here'), 'news');
     await gated.cancel();
     expect(await asker.client.get(gated.runId)).toMatchObject({ status: 'cancelled' });
