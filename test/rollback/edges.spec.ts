@@ -92,7 +92,8 @@ class Thrice extends Base {}
 @Workflow({ name: 'hourly', retries: 2, backoff: { initial: '1h', jitter: false } })
 class Hourly extends Base {}
 
-@Workflow({ name: 'short', retries: 0, timeout: '50ms' })
+// long enough for its step on a machine that is busy
+@Workflow({ name: 'short', retries: 0, timeout: '2s' })
 class Short {
   async run(ctx: WorkflowContext): Promise<void> {
     await ctx.run('one', note);
