@@ -44,14 +44,22 @@ describe.each(DATABASES)('a result on $name', ({ create }) => {
   });
 
   it('of a run that is advanced here is told, and not read', async () => {
-    const names = await statementsOf(test, async () => {
-      const run = await test.client.trigger(Gated, 'here', { runId: 'here' });
-      await test.gates.enter('here');
-      const result = run.result();
-      test.gates.release('here');
-      expect(await result).toBe('passed here');
-    });
-    expect(names.filter((name) => name === 'workflow_ended_runs')).toEqual([]);
+    // a machine that is busy comes to the look behind it: then there is nothing to be seen, and another one is tried
+    for (let n = 0, isQuick = false; !isQuick; n++) {
+      expect(n).toBeLessThan(20);
+      const id = `here ${n}`;
+      let asked = 0;
+      const names = await statementsOf(test, async () => {
+        const run = await test.client.trigger(Gated, id, { runId: id });
+        await test.gates.enter(id);
+        asked = performance.now();
+        const result = run.result();
+        test.gates.release(id);
+        expect(await result).toBe(`passed ${id}`);
+      });
+      isQuick = performance.now() - asked < 200;
+      if (isQuick) expect(names.filter((name) => name === 'workflow_ended_runs')).toEqual([]);
+    }
   });
 
   it('of a run that is advanced here comes by polling when it is not told', async () => {
@@ -66,7 +74,8 @@ describe.each(DATABASES)('a result on $name', ({ create }) => {
       const results = Promise.all([run.result({ timeout: '10s' }), run.result({ timeout: '10s' })]);
       test.gates.release('untold');
       expect(await results).toEqual(['passed untold', 'passed untold']);
-      expect(intake.isUnderWay('untold')).toBe(false);
+      // the look may be back before the reply to the commit that it has seen
+      await expect.poll(() => intake.isUnderWay('untold')).toBe(false);
     } finally {
       intake.onEnded = onEnded;
     }
@@ -78,7 +87,8 @@ describe.each(DATABASES)('a result on $name', ({ create }) => {
       Waits,
       Array.from({ length: 50 }, (_, i) => ({ payload: 'fifty', runId: `fifty-${i}` })),
     );
-    await untilStatus(client, 'fifty-49', 'waiting');
+    // the last one may wait before others do, and who does not is not told
+    await expect.poll(async () => (await client.getWaiters(Go('fifty'))).length).toBe(50);
     const names = await statementsOf(test, async () => {
       const results = Promise.all(handles.map((handle) => handle.result()));
       await client.notify(Go('fifty'), 'x');

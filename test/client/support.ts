@@ -294,6 +294,18 @@ export const untilStatus = (client: WorkflowClient, runId: string, status: strin
     { timeout: 10_000, interval: 5 },
   );
 
+/** Until nothing is owed after an end any more: a pass of its own clears the marks that an end or a cancel has left. */
+export const untilPaid = ({ database }: TestApp): Promise<void> =>
+  vi.waitFor(
+    async () => {
+      const owed = await database.source.query(
+        `select run_id from workflow_run where unreported or uncascaded`,
+      );
+      if (owed.length > 0) throw new Error(`owed after ${JSON.stringify(owed)}`);
+    },
+    { timeout: 10_000, interval: 5 },
+  );
+
 /** A session of the test's own on a PostgreSQL database. */
 export async function session(db: TestDatabase): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: db.url });

@@ -94,7 +94,9 @@ describe.each(DATABASES)('trigger on $name', ({ create }) => {
     const started = Date.now();
     const delayed = await client.trigger(Echo, 1, { delay: '250ms' });
     const dated = await client.trigger(Echo, 2, { notBefore: new Date(started + 250) });
-    expect((await delayed.get()).status).toBe('pending');
+    const { status } = await delayed.get();
+    // on a machine that is busy the time may have come; it is claimed a moment before
+    if (Date.now() < started + 200) expect(status).toBe('pending');
     expect(await Promise.all([delayed.result(), dated.result()])).toEqual([1, 2]);
     for (const handle of [delayed, dated]) {
       const run = await handle.get();
