@@ -116,9 +116,12 @@ describe.each(DATABASES)('an event on $name', ({ create }) => {
 
   it('that comes while the timeout is being stored is there for the next wait', async () => {
     const { client, probe } = test;
+    // held at its wait until the next flush is waited for: 50 ms may have passed before anybody looks
+    const suspended = probe.hold('suspended', 'stored');
     const run = await client.trigger(Impatient, 'stored', { runId: 'stored' });
-    await untilStatus(client, 'stored', 'waiting');
+    await suspended.reached;
     const flush = probe.hold('flush-sent', 'stored');
+    suspended.release();
     await flush.reached;
     // the wait is open as far as anybody can see
     expect((await client.notify(Go('stored'), 'x')).woken).toEqual(['stored']);
@@ -145,9 +148,12 @@ describe.each(DATABASES)('an event on $name', ({ create }) => {
     await untilStatus(client, 'side', 'waiting');
     await client.notify(Go('side'), 'x');
     expect(await both.result()).toEqual(['x', 'x']);
-    const twice = await client.trigger(WaitsTwice, 'order', { runId: 'order', delay: '100ms' });
+    // the first one wakes it; it goes on when both are there, for the second wait is a short one
+    const loaded = test.probe.hold('loaded', 'order');
+    const twice = await client.trigger(WaitsTwice, 'order', { runId: 'order', delay: '1h' });
     await twice.notify(Go('order'), 'one');
     await twice.notify(Go('order'), 'two');
+    loaded.release();
     expect(await twice.result()).toEqual(['one', 'two']);
   });
 

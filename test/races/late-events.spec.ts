@@ -64,10 +64,12 @@ describe('an event that comes while the end of its run waits for the lock', () =
         expect(await b.store.notify(request, manager)).toEqual({ woken: [], kept: true });
       }
       // a flush is patient for half a second; then the same again, as the runtime sends it
-      ending = end().catch((error: unknown) => {
-        if (sqlStateOf(error) === LOCK_TIMEOUT) return end();
-        throw error;
-      });
+      const again = (): Promise<T> =>
+        end().catch((error: unknown) => {
+          if (sqlStateOf(error) === LOCK_TIMEOUT) return again();
+          throw error;
+        });
+      ending = again();
       await untilBlocked(observer, like);
     });
     return ending;

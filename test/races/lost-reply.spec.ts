@@ -287,28 +287,38 @@ describe.each(DATABASES)(
         await sent;
         lost.stop();
         expect(lost.count).toBe(1);
+        // sent again at the very end of the run, it goes with the pass after that (late-events.spec.ts)
+        const inbox = () =>
+          app.rows(
+            `select 1 from workflow_message m join workflow_run r on r.id = m.execution where r.run_id = '${runId}'`,
+          );
+        await until(async () => (await inbox()).length === 0, inbox);
         await expectOneEnd('completed');
       });
 
       it('of a claim: its leases come back within two beats', async () => {
-        const names: string[] = [];
-        const lost = app.loseReplies((name) => {
-          if (lost.count > 0) names.push(name);
-          return name === 'workflow_claim' && due;
-        });
-        let due = false;
-        const run = await client.trigger(Everything, {}, { runId, delay: '30ms' });
-        due = true;
         // the first claim that finds it leases it; those before it found nothing and lost nothing
-        await app.rows(`select pg_sleep(0.03)`);
-        await tell();
-        expect(await run.result({ timeout: '15s' })).toEqual(RESULT);
-        lost.stop();
+        const lost = app.loseReplies(
+          (name, _, rows) =>
+            name === 'workflow_claim' && rows.some((row) => (row as { task_id: unknown }).task_id !== null),
+        );
+        // as they are sent: a beat that was on its way when the claim was lost knows nothing of it
+        const names: string[] = [];
+        app.database.onQuery = (name) => lost.count > 0 && names.push(name);
+        try {
+          const run = await client.trigger(Everything, {}, { runId, delay: '30ms' });
+          await until(() => lost.count === 1, 'the claim');
+          await tell();
+          expect(await run.result({ timeout: '15s' })).toEqual(RESULT);
+        } finally {
+          app.database.onQuery = undefined;
+          lost.stop();
+        }
         const released = names.indexOf('workflow_release');
-        const beats = names
-          .slice(0, released < 0 ? undefined : released)
-          .filter((n) => n === 'workflow_beat');
-        expect(beats.length).toBeLessThanOrEqual(2);
+        expect(released).toBeGreaterThan(0);
+        expect(
+          names.slice(0, released).filter((name) => name === 'workflow_beat').length,
+        ).toBeLessThanOrEqual(2);
         expect(steps.executions.of(runId).toSorted()).toEqual(STEPS.toSorted());
       });
     });

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { request } from 'undici';
-import { Workflow, WorkflowClient, WorkflowContext } from 'nestjs-workflow';
+import { Workflow, WorkflowClient, WorkflowContext, WorkflowScheduler } from 'nestjs-workflow';
 import { CONTENT_TYPE, createSigningKeys, MessageSigner, SIGNATURE_HEADER } from '../../lib/http/index.js';
 import { encodeDelivery } from '../../lib/http/protocol.js';
 import { RunStore, type Delivery } from '../../lib/ports/index.js';
@@ -125,10 +125,15 @@ describe('a process that delivers to itself, and has lost the lease in between',
     const a = await start({ probe: gates });
     const b = await start({ worker: false });
     const { third } = await afterTwo(gates, a);
+    // not before the old one has begun
+    a.get(WorkflowScheduler).stop();
+    const earlier = replies(gates);
     await b.get(WorkflowClient).cancel('r');
     await b.rows(`update workflow_run set is_current = false where run_id = 'r'`);
     await b.get(WorkflowClient).trigger(Row, 'second', { runId: 'r' });
     third.open();
+    await until(() => replies(gates) > earlier, 'the reply');
+    a.get(WorkflowScheduler).resume();
     expect(await b.get(WorkflowClient).run(Row, 'r').result({ timeout: '15s' })).toEqual(results('second'));
     const journal = await b.get(WorkflowClient).journal('r');
     expect(journal.map(({ key, attempts }) => `${key} ${attempts}`)).toEqual(STEPS.map((key) => `${key} 1`));
@@ -142,9 +147,14 @@ describe('a process that delivers to itself, and has lost the lease in between',
       const a = await start({ probe: gates });
       const b = await start({ worker: false });
       const { third, lease } = await afterTwo(gates, a);
+      // not before the third delivery has found out
+      a.get(WorkflowScheduler).stop();
+      const earlier = replies(gates);
       if (how === 'released') await storeOf(b).release([lease], 0);
       else expect(await storeOf(b).resume(['r'], null)).toHaveLength(1);
       third.open();
+      await until(() => replies(gates) > earlier, 'the reply');
+      a.get(WorkflowScheduler).resume();
       expect(await b.get(WorkflowClient).run(Row, 'r').result({ timeout: '15s' })).toEqual(results('first'));
       // the third was started under a lease that was gone, and its result refused
       expect(executed(a)).toEqual(['s1', 's2', 's3', 's3', 's4', 's5']);
@@ -188,6 +198,8 @@ describe('a copy of a delivery that a process has sent to itself', () => {
     const { third } = await afterTwo(gates, a);
     proxy.to = [await b.url, await a.url];
     const [before, passed] = [received(gates), proxy.statuses.length];
+    // after the answer it claims the run again, and would go on
+    open.push(gates.hold('delivery-sent').open);
     third.open();
     await until(() => proxy.statuses.length === passed + 2, 'both answers');
     // the second of the two, at the process that has the run parked with the very count of commits that was delivered

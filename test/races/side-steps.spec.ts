@@ -96,7 +96,8 @@ class Fans {
   }
 }
 
-@Workflow({ name: 'short', timeout: '300ms', retries: 0 })
+// long enough for its steps to begin on a machine that is busy
+@Workflow({ name: 'short', timeout: '2s', retries: 0 })
 class Short extends Fans {}
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -222,7 +223,8 @@ describe.each(DATABASES)('steps beside each other in-process, on $name', ({ name
   });
 
   it('find places elsewhere when there are too few here', async () => {
-    const a = await start({ worker: { heartbeat: '100ms', leaseTimeout: '60s', concurrency: 2 } });
+    const patient = { heartbeat: '100ms', leaseTimeout: '60s' } as const;
+    const a = await start({ worker: { ...patient, concurrency: 2 } });
     const run = await trigger(a, 'many');
     await until(() => executed(a, run.runId).length === 2, 'the two that have places');
     expect(a.get(WorkflowScheduler).active).toBe(2);
@@ -235,7 +237,7 @@ describe.each(DATABASES)('steps beside each other in-process, on $name', ({ name
       () => tasks(a),
     );
     // embedded PGlite is this process' own
-    const b = name === 'pglite' ? a : await start();
+    const b = name === 'pglite' ? a : await start({ worker: patient });
     for (const i of [0, 1]) await a.get(Steps).end(`m${i}`);
     for (const i of [2, 3, 4]) {
       const at = await Promise.any(

@@ -97,14 +97,17 @@ export class Instance {
    * From the next statement on that `wanted` accepts, so many of them are committed and their replies lost, as when the
    * connection breaks on the way back.
    */
-  loseReplies(wanted: (name: string, values: readonly unknown[]) => boolean, times = 1): LostReplies {
+  loseReplies(
+    wanted: (name: string, values: readonly unknown[], rows: readonly unknown[]) => boolean,
+    times = 1,
+  ): LostReplies {
     const { database } = this;
     const lost: LostReplies = { count: 0, stop: () => restore.forEach((one) => one()) };
     const restore = (['query', 'queryReserved'] as const).map((way) => {
       const send: Database['query'] = database[way].bind(database);
       database[way] = async <R>(name: string, text: string, values: unknown[]): Promise<R[]> => {
         const rows = await send<R>(name, text, values);
-        if (lost.count >= times || !wanted(name, values)) return rows;
+        if (lost.count >= times || !wanted(name, values, rows)) return rows;
         lost.count++;
         throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
       };
