@@ -25,7 +25,8 @@ export interface Plan {
   /** how many calls are waited for, one after the other */
   calls: number;
   methods?: WebhookMethod[];
-  timeout?: '1s' | '1h';
+  /** of the first wait for a call */
+  timeout?: '1s';
   /** waits for event `go <runId>` before the first wait for a call */
   later?: boolean;
   /** ends without any wait */
@@ -42,7 +43,8 @@ export class Collects {
     if (later) await ctx.waitForEvent('go', `go ${ctx.runId}`);
     const got: (WebhookCall | 'timed out')[] = [];
     for (let n = 0; n < calls; n++) {
-      const one = await ctx.waitForWebhook(`call ${n}`, hook, timeout === undefined ? {} : { timeout });
+      const limit = n > 0 || timeout === undefined ? {} : { timeout };
+      const one = await ctx.waitForWebhook(`call ${n}`, hook, limit);
       got.push(one.timedOut ? 'timed out' : one.data);
     }
     return got;
