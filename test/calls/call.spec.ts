@@ -292,7 +292,8 @@ describe.each(DATABASES)('ctx.call on $name', ({ create }) => {
       const run = await client.trigger(FailsBeside, {
         url,
         throwOnError: true,
-        retryDelay: '500ms',
+        // in which the run fails, also on a machine that is busy
+        retryDelay: '2s',
       });
       await until(() => requests.length === 1, 'the first attempt');
       await client.notify(`fail ${run.runId}`, null, { runId: run.runId });
@@ -342,7 +343,7 @@ describe('two processes', () => {
     await until(() => held.waiting.length === 1, 'the call');
     const second = await start(slow);
     await instances.shift()!.app.close();
-    expect(held.waiting[0]!.gone).toBe(true);
+    await until(() => held.waiting[0]!.gone, 'the end of the first');
     await until(() => held.waiting.length === 2, 'the call of the other');
     held.waiting[1]!.response.end('answered');
     const handle = second.get(WorkflowClient).run(Caller, run.runId);
