@@ -104,8 +104,10 @@ describe('flow control under fire', () => {
       Child.start(program.file, [database.url!, i === 3 ? 'http' : 'in-process']),
     );
     children.push(...started);
+    // from now on: they may be up before half of the runs are there
+    const up = Promise.all(started.map((child) => child.message()));
     await trigger(keys, 0, runs / 2);
-    await Promise.all(started.map((child) => child.message()));
+    await up;
     const fed = trigger(keys, runs / 2, runs);
     const done = async (n: number): Promise<boolean> => ((await counts())['completed'] ?? 0) >= n;
     await until(() => done(runs / 10), counts, 120_000);
