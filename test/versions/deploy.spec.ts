@@ -87,17 +87,18 @@ describe('a deploy, instance by instance', () => {
     await waiting(old[0]!, asleep);
     const moving: string[] = [];
     let rolling = true;
+    let round: Promise<unknown> = Promise.resolve();
     const load = (async () => {
       for (let n = 0; rolling; n++) {
         const at = fleet.instances[n % fleet.instances.length]!;
         const runIds = names(`moving${n}-`, 5);
         moving.push(...runIds);
-        await trigger(at, runIds);
-        await go(at, runIds);
+        round = trigger(at, runIds).then(() => go(at, runIds));
+        await round;
       }
     })();
     const now = await fleet.deploy([next]);
-    await fleet.retire(old[0]!);
+    await fleet.retire(old[0]!, () => round);
     await fleet.deploy([next]);
     rolling = false;
     await load;

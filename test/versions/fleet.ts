@@ -29,9 +29,10 @@ export class Fleet {
     return instance;
   }
 
-  /** Closed as on SIGTERM. */
-  async retire(instance: Instance): Promise<void> {
+  /** Closed as on SIGTERM, once the test itself asks it for nothing any more (`unused`). */
+  async retire(instance: Instance, unused?: () => Promise<unknown>): Promise<void> {
     this.instances.splice(this.instances.indexOf(instance), 1);
+    await unused?.();
     await instance.app.close();
   }
 
