@@ -159,7 +159,7 @@ describe('Database on a server that fails', () => {
   });
 
   it('gives a connection up that does not answer, and sends the statement again on another one', async () => {
-    const impatient = new Database(source, 300);
+    const impatient = new Database(source, 1000);
     const held = new pg.Client({ connectionString: test.url });
     await held.connect();
     await held.query('select pg_advisory_lock(78)');
