@@ -74,12 +74,12 @@ export async function chaos(options: ChaosOptions, say: (line: string) => void):
   }
 }
 
-/** Resolves when no run is active any more, or when nothing has been journaled, answered or ended for a while. */
+/** Resolves when no run is active or owes anything any more, or when nothing has been journaled, answered or ended for a while. */
 async function ended(console: Console, say: (line: string) => void): Promise<void> {
   let [last, since] = ['', Date.now()];
   for (;;) {
     const [row] = await console.rows<{ active: number; last: string }>(
-      `select (select count(*)::int from workflow_run where status = 'active') as active,
+      `select (select count(*)::int from workflow_run where status = 'active' or unreported or uncascaded) as active,
          (select coalesce(max(id), 0)::text from chaos.history where what <> 'given back') as last`,
     );
     if (row!.active === 0) return;

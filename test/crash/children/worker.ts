@@ -226,8 +226,16 @@ async function outcome(runId: string): Promise<Outcome> {
   }
 }
 
+/** What is owed after an end is paid by another statement, soon. */
+async function paid(): Promise<void> {
+  const owed = `select 1 from workflow_run where unreported or uncascaded`;
+  for (const until = Date.now() + 10_000; Date.now() < until && (await source.query(owed)).length > 0;)
+    await pause(5);
+}
+
 if (order.finish) {
   const outcomes = await Promise.all(order.finish.map(outcome));
+  await paid();
   const after = await snapshot(source);
   process.send!({ at: 'finished', outcomes, after }, () => void app.close().then(() => process.disconnect()));
 }
