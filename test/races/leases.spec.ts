@@ -312,6 +312,8 @@ describe('an owner that stands still and is presumed dead', () => {
         const options = kind === 'parallel' ? TASKS : {};
         const a = await start('A', { transport, probe: gates, ...options });
         const seen = (wanted: string): number => gates.seen.filter(({ point }) => point === wanted).length;
+        // the claim of its start may be on its way, and would bring the run with a reply that nobody holds
+        await a.get(WorkflowScheduler).quiet();
         const replies = holdReplies(a, statement, but);
         const runId = randomUUID();
         const delay = statement === 'workflow_claim' ? '1ms' : '0s';
