@@ -187,17 +187,18 @@ export abstract class JournalStore extends StatementStore {
     return this.query(sql.commitMany[name], leanValues(this.now(), commits));
   }
 
-  /** An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. */
+  /**
+   * An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. The fence alone does not:
+   * another copy of the same delivery has it too, and may have come to another end, which is the one that counts.
+   */
   async #ownEnds(commits: readonly AdvanceCommit[], results: CommitResult[]): Promise<CommitResult[]> {
     const isEnd = (c: AdvanceCommit): boolean => c.next.to !== 'continue' && c.next.to !== 'suspend';
     const asked = commits.filter((c, i) => results[i] === 'lost' && isEnd(c));
     if (asked.length === 0) return results;
-    const rows = await this.query<{ execution: string; ended_fence: number | null }>(sql.endedUnder, [
-      asked.map((c) => c.execution),
-    ]);
-    const fences = new Map(rows.map((row) => [row.execution, row.ended_fence]));
+    const rows = await this.query<EndColumns>(sql.endedUnder, [asked.map((c) => c.execution)]);
+    const ends = new Map(rows.map((row) => [row.execution, row]));
     return commits.map((c, i) =>
-      results[i] === 'lost' && isEnd(c) && fences.get(c.execution) === c.fence ? 'committed' : results[i]!,
+      results[i] === 'lost' && isEnd(c) && isSame(c, ends.get(c.execution)) ? 'committed' : results[i]!,
     );
   }
 
@@ -215,12 +216,24 @@ interface InsertedColumns {
   deadline_at: number | null;
   now: number;
 }
+interface EndColumns {
+  execution: string;
+  ended_fence: number | null;
+  status: string;
+  data: string | null;
+}
 type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
 
 /** The smallest that can do what these ask for. */
 function leanStatement(commits: readonly AdvanceCommit[]): sql.LeanStatement {
   if (!commits.every((c) => c.next.to === 'continue')) return 'workflow_commit_lean';
   return commits.every((c) => c.turn === null) ? 'workflow_commit_steps' : 'workflow_commit_turns';
+}
+
+function isSame({ fence, next }: AdvanceCommit, end: EndColumns | undefined): boolean {
+  if (end?.ended_fence !== fence || end.status !== next.to) return false;
+  if (next.to === 'completed') return end.data === next.result;
+  return next.to !== 'failed' || end.data === next.error;
 }
 
 /** Runs that an earlier try of the same call has inserted. */

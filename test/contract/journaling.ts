@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
+import type { AdvanceCommit } from '../../lib/ports/index.js';
 import type { Bench } from './support.js';
 
 export function journaling(bench: () => Bench): void {
@@ -241,6 +242,23 @@ export function journaling(bench: () => Bench): void {
     const end = { rows: [b.fact('b', 2)], next: { to: 'completed', result: '1' } as const };
     expect([await b.commit(task, end), await b.commit(task, end)]).toEqual(['committed', 'committed']);
     expect(await b.store.journal(task.runId)).toEqual([b.fact('a', 1), b.fact('b', 2)]);
+  });
+
+  it.each<{ ended: AdvanceCommit['next']; other: AdvanceCommit['next'] }>([
+    { ended: { to: 'completed', result: '1' }, other: { to: 'completed', result: '2' } },
+    { ended: { to: 'completed', result: '1' }, other: { to: 'failed', error: '1' } },
+    { ended: { to: 'failed', error: 'a' }, other: { to: 'failed', error: 'b' } },
+    { ended: { to: 'cancelled' }, other: { to: 'completed', result: '1' } },
+    {
+      ended: { to: 'continued', payload: '1', deadlineInMs: null },
+      other: { to: 'completed', result: '1' },
+    },
+  ])('an end that another copy of the delivery has brought is not this one: $ended, $other', async (ends) => {
+    const b = bench();
+    const task = await b.claimed();
+    expect(await b.commit(task, { next: ends.ended })).toBe('committed');
+    expect(await b.commit(task, { next: ends.other })).toBe('lost');
+    expect(await b.commit(task, { next: ends.ended })).toBe('committed');
   });
 
   it('repeated unchanged, a commit that suspends does not bring back a step task that was answered meanwhile', async () => {

@@ -159,9 +159,11 @@ suspended as (${MOVED(t)}
 ),${NOTED(t, GONE('gone'), GAVE_BACK('suspended'), WAITS('advances'))}${RESULTS}`,
 };
 
-/** Which of these executions have ended under which fence: tells a repeated end from a lost lease. */
+/** How these executions have ended, and under which fence: tells a repeated end from a lost lease. */
 export const endedUnder: Statement = {
   name: 'workflow_ended_under',
-  text: (t) =>
-    `select id as execution, ended_fence from ${t.run} where id = any($1::bigint[]) and status <> 'active'`,
+  text: (t) => `
+select id as execution, ended_fence, status, coalesce(result, error) as data
+from ${t.run}
+where id = any($1::bigint[]) and status <> 'active'`,
 };

@@ -94,7 +94,14 @@ export class MemoryRunStore extends RunStore {
     if (asked.length === 0) return results;
     // an end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours
     const ours = await this.#send('endedUnder', (t) =>
-      asked.filter(({ execution, fence }) => t.runs.get(execution)?.endedFence === fence),
+      asked.filter(({ execution, fence, next }) => {
+        const run = t.runs.get(execution);
+        const { result = null, error = null } = next as { result?: string; error?: string };
+        // of two copies of one delivery only one has ended it
+        return (
+          run?.endedFence === fence && run.status === next.to && run.result === result && run.error === error
+        );
+      }),
     );
     return commits.map((one, i) => (results[i] === 'lost' && ours.includes(one) ? 'committed' : results[i]!));
   }
