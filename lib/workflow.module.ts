@@ -70,6 +70,7 @@ import { TaskIntake } from './runtime/intake.js';
 import { WokenRuns } from './runtime/woken-runs.js';
 import { JournalWriter } from './runtime/journal-writer.js';
 import { Leases } from './runtime/leases.js';
+import { LocalEnds } from './runtime/local-ends.js';
 import { ScheduledRuns } from './runtime/scheduled-runs.js';
 import { WorkflowScheduler } from './runtime/scheduler.js';
 import { ScheduleRunner } from './runtime/schedules.js';
@@ -196,6 +197,7 @@ const PROVIDERS: Provider[] = [
   Capacity,
   WokenRuns,
   Aftermath,
+  LocalEnds,
   { provide: RunIntake, useClass: TaskIntake },
   WorkflowCommands,
   { provide: RunEffects, useExisting: WorkflowCommands },

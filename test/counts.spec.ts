@@ -255,12 +255,11 @@ describe.each(DATABASES)('what is sent to $name', ({ name, create }) => {
     await counter.settled();
     const { workflow_notify: notifies = 0, ...counts } = counter.take();
     expect(counts).toEqual({
-      workflow_trigger_lean: 1,
-      workflow_trigger: 1,
-      // the parent waits; the child's step with its end
+      // the parent and the child
+      workflow_trigger_lean: 2,
+      // the child's step with its end; the parent's answer with its end
       workflow_commit_lean: 2,
-      workflow_report_children: 1,
-      workflow_commit: 1,
+      workflow_mark_reported: 1,
     });
     // of the two ends, which lie closer together than 20 ms or not
     expect(notifies).toBeLessThanOrEqual(2);

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { LoggerService } from '@nestjs/common';
 import type { KeyedFlowControl, ResolvedFlow } from '../engine/flow-control.js';
-import type { Instant, Replay, Request } from '../engine/replay.js';
+import type { Instant, Replay, Request, StartedChild } from '../engine/replay.js';
 import type { RetryPolicy } from '../engine/retry.js';
 import type { CallOptions } from './call.js';
 import type {
@@ -52,7 +52,7 @@ export interface RunSession {
     workflow: unknown,
     payload: unknown,
     options: InvokeOptions | undefined,
-  ): Promise<string>;
+  ): Promise<StartedChild>;
   newWebhook(name: string, methods: readonly string[]): Instant;
   notify(
     key: string,

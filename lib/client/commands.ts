@@ -15,7 +15,7 @@ import { parseDuration } from '../engine/duration.js';
 import { given } from '../engine/given.js';
 import { resolvePriority } from '../engine/priority.js';
 import { derivedUuid } from '../engine/random.js';
-import type { Instant } from '../engine/replay.js';
+import type { Instant, StartedChild } from '../engine/replay.js';
 import { shown } from '../engine/shown.js';
 import { versionName } from '../engine/version.js';
 import { WEBHOOK_TOKEN_BYTES, webhookEvent, writeWebhookSpec } from '../engine/webhook.js';
@@ -182,7 +182,7 @@ export class WorkflowCommands extends RunEffects {
     workflow: unknown,
     payload: unknown,
     asked: InvokeOptions = {},
-  ): Promise<string> {
+  ): Promise<StartedChild> {
     const { row, cascades } = given('What `ctx.invoke` is given', () => {
       const { onParentCancel = 'cancel', ...options } = checkOptions(asked);
       if (onParentCancel !== 'cancel' && onParentCancel !== 'abandon') {
@@ -204,8 +204,8 @@ export class WorkflowCommands extends RunEffects {
       );
     }
     const parent = { execution, key, depth: depth + 1, cascades };
-    const { created, header } = await this.intake.trigger({ ...row, parent });
-    if (created) return header.runId;
+    const { created, header, lease } = await this.intake.trigger({ ...row, parent });
+    if (created) return { runId: header.runId, here: lease && header.execution };
     throw new WorkflowError(
       'WF_RUN_EXISTS',
       header.runId === row.runId

@@ -54,7 +54,8 @@ function all(journal: Journal, open: readonly Ask[], now: number): { keys: strin
 }
 
 describe('a child run answers the step that invoked it', () => {
-  const invoke = (key: string): Ask => ask(key, { kind: 'invoke', start: async () => 'c1' });
+  const invoke = (key: string): Ask =>
+    ask(key, { kind: 'invoke', start: async () => ({ runId: 'c1', here: null }) });
   const ended = (key: string, kind: InboxMessage['kind'], data: string, createdAt = 150): InboxMessage => ({
     ...message(`of ${key}`, '', createdAt),
     kind,

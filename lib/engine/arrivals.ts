@@ -13,6 +13,9 @@ export interface Arrivals {
 /** Text of `undefined` in no codec: a sleep and a timed-out wait have no value, and nobody decodes it. */
 export const NO_VALUE = '';
 
+/** What a child tells its parent: by a message, or in memory. */
+export type ChildEnd = Pick<InboxMessage, 'kind' | 'data'>;
+
 const NONE: Arrivals = { rows: [], consumed: new Set() };
 
 interface Arrival {
@@ -94,11 +97,12 @@ function eventRow(row: JournalRow, message: InboxMessage, now: number): JournalR
   };
 }
 
-function resultRow(row: JournalRow, message: InboxMessage, now: number): JournalRow {
-  return { ...row, state: 'journaled', answer: answerOf(row, message), attempts: 1, finishedAt: now };
+/** How a child has ended answers the step that has invoked it; without a position yet. */
+export function resultRow(row: JournalRow, end: ChildEnd, now: number): JournalRow {
+  return { ...row, state: 'journaled', answer: answerOf(row, end), attempts: 1, finishedAt: now };
 }
 
-function answerOf({ request }: JournalRow, { kind, data }: InboxMessage): Answer {
+function answerOf({ request }: JournalRow, { kind, data }: ChildEnd): Answer {
   if (kind === 'completed') return { ok: true, value: data };
   if (kind === 'failed') return { ok: false, failure: data };
   return { ok: false, failure: encodeFailure(toFailure(new RunCancelledError(request!))) };

@@ -52,6 +52,17 @@ describe('what a load returned', () => {
     expect(journal.undelivered).toEqual([first]);
   });
 
+  it('may have messages for what is answered already, and for nothing else they are spent', () => {
+    const journal = new Journal();
+    const result = (id: string, key: string): InboxMessage => ({ ...message(id), kind: 'completed', key });
+    journal.merge(
+      [fact('a', 1), row('b')],
+      [result('m1', 'a'), result('m2', 'b'), result('m3', 'c'), message('m4')],
+    );
+    expect(journal.spent.map(({ id }) => id)).toEqual(['m1']);
+    expect(new Journal().spent).toEqual([]);
+  });
+
   it('brings the whole inbox; used-up messages leave it', () => {
     const journal = new Journal();
     journal.merge([], [message('m1'), message('m2')]);
@@ -124,4 +135,19 @@ it('messages are used up one by one, and none by nothing', () => {
   journal.consume(new Set(['n']));
   expect(journal.inbox.map(({ id }) => id)).toEqual(['m']);
   expect(journal.resultFor('part')).toBeUndefined();
+});
+
+describe('what was left to others', () => {
+  it('is remembered, but for children that have told it here', () => {
+    const journal = new Journal();
+    journal.put(row('a', { kind: 'invoke', dispatched: true }));
+    journal.put(row('b', { kind: 'invoke', dispatched: true }));
+    expect(journal.delegated).toBe(true);
+    journal.put(fact('a', 1, { kind: 'invoke', dispatched: true }));
+    journal.toldHere('a');
+    expect(journal.delegated).toBe(true);
+    journal.toldHere('b');
+    expect(journal.delegated).toBe(false);
+    expect(new Journal().delegated).toBe(false);
+  });
 });

@@ -77,7 +77,7 @@ export class Journal {
   /** messages for one step, by its key */
   readonly #results = new LazyMap<string, InboxMessage>();
   position = 0;
-  #delegated = false;
+  readonly #delegated = new LazySet<string>();
 
   /** Takes in what a load returned: rows beyond what is known here, and pending or answered ones as they are now. */
   merge(rows: readonly JournalRow[], inbox: readonly InboxMessage[]): void {
@@ -100,9 +100,19 @@ export class Journal {
     return this.#results.get(key);
   }
 
-  /** True when anything of the run was ever left to a task of its own, or to a child. */
+  /** Messages for steps that are answered already: their child has told it in memory, and somebody else as well. */
+  get spent(): readonly InboxMessage[] {
+    return this.#inbox.filter(({ key }) => key !== null && this.#rows.get(key)?.state === 'journaled');
+  }
+
+  /** True when anything of the run was ever left to a task of its own, or to a child that may tell it by a message. */
   get delegated(): boolean {
-    return this.#delegated;
+    return this.#delegated.size > 0;
+  }
+
+  /** This child has told in memory how it has ended: no message is expected. */
+  toldHere(key: string): void {
+    this.#delegated.delete(key);
   }
 
   get rows(): readonly JournalRow[] {
@@ -162,7 +172,7 @@ export class Journal {
   #set(row: JournalRow): void {
     this.#rows.set(row.key, row);
     if (row.eventId !== null) this.#taken.add(row.eventId);
-    if (row.dispatched) this.#delegated = true;
+    if (row.dispatched) this.#delegated.add(row.key);
     if (row.kind === 'patch') this.#patches.set(row.key, row);
     if (row.state !== 'journaled') return;
     if (!isMark(row)) this.#undelivered.push(row);

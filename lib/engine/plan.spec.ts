@@ -248,7 +248,9 @@ describe('a call that the engine makes', () => {
 });
 
 it('child runs that have no row are still to be started', () => {
-  const [a, b] = ['a', 'b'].map((key) => ask(key, { kind: 'invoke', start: async () => key }));
+  const [a, b] = ['a', 'b'].map((key) =>
+    ask(key, { kind: 'invoke', start: async () => ({ runId: key, here: null }) }),
+  );
   expect(unstarted(recorded([a!]), [a!, b!, step('s')])).toEqual([b]);
 });
 

@@ -26,10 +26,16 @@ export interface Request {
   readonly poll?: PollTimes;
   /** of a call that the engine makes: what it has to know, as text */
   readonly call?: string;
-  /** of a child run: starts it for the step of this key, at least once and idempotent, and gives its run id */
-  readonly start?: (key: string) => Promise<string>;
+  /** of a child run: starts it for the step of this key, at least once and idempotent */
+  readonly start?: (key: string) => Promise<StartedChild>;
   /** answered the moment it is asked, live, with what this gives: no effect, only a value that is the same ever after */
   readonly instant?: () => Instant;
+}
+
+export interface StartedChild {
+  readonly runId: string;
+  /** its execution, if it was started in this very process just now */
+  readonly here: string | null;
 }
 
 /** An answer without an effect. `event` and `request` go into the row beside the value. */

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { InvokeOptions, NotifyOptions, NotifyResult, TriggerOptions } from '../engine/run-options.js';
-import type { Instant } from '../engine/replay.js';
+import type { Instant, StartedChild } from '../engine/replay.js';
 import type { EndedRun, NotifyRequest, TriggerRow, Triggered } from './store.js';
 
 /** Who invokes a child run. */
@@ -25,8 +25,13 @@ export abstract class RunEffects {
     options?: TriggerOptions,
   ): Promise<{ runId: string }>;
   abstract notify(key: string, event: string, data: unknown, options?: NotifyOptions): Promise<NotifyResult>;
-  /** Starts a child run, whose end answers the step of its parent; gives its run id. */
-  abstract invoke(by: Invoker, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string>;
+  /** Starts a child run, whose end answers the step of its parent. */
+  abstract invoke(
+    by: Invoker,
+    workflow: unknown,
+    payload: unknown,
+    options?: InvokeOptions,
+  ): Promise<StartedChild>;
   /** A new webhook, with a token that nobody guesses. @throws WorkflowError WF_NO_PUBLIC_URL */
   abstract newWebhook(
     workflow: { readonly name: string; readonly version: string | null },

@@ -424,6 +424,8 @@ export abstract class RunStore {
   abstract settle(): Promise<Settled>;
   /** The first part of it alone: parents are told, some hundred of their children at most. */
   abstract report(taker: Taker | null): Promise<Reported>;
+  /** Of children whose parents have stored how they ended, without having been told by a message: nothing is owed any more. */
+  abstract markReported(children: readonly string[]): Promise<void>;
   /**
    * Lets the oldest run that waits for a singleton key start, where no active run holds it: of these keys, or (null) of all.
    * Returns how many. `trigger` does it for what it inserts, but in a caller's transaction.

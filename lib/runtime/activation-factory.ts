@@ -7,6 +7,7 @@ import { RuntimeConfig } from './config.js';
 import { Capacity } from './capacity.js';
 import { JournalWriter } from './journal-writer.js';
 import { Leases } from './leases.js';
+import { LocalEnds } from './local-ends.js';
 import { Signals } from './signals.js';
 import { StepRunner } from './step-runner.js';
 
@@ -26,6 +27,7 @@ export class ActivationFactory {
     chance: Chance,
     store: RunStore,
     signals: Signals,
+    ends: LocalEnds,
     @Inject(RuntimeConfig) config: RuntimeConfig,
     @Optional() probe?: Probe,
   ) {
@@ -45,6 +47,7 @@ export class ActivationFactory {
       effects,
       clock,
       chance,
+      ends,
       config,
       probe: probe ?? null,
       onLateAsk,

@@ -20,7 +20,7 @@ import { FAILURE_KEY } from '../engine/journal.js';
 import { LazyMap } from '../engine/lazy.js';
 import { PATCH_PREFIX } from '../engine/patch.js';
 import { derivedRandom, derivedUuid } from '../engine/random.js';
-import type { Instant, Replay, Request } from '../engine/replay.js';
+import type { Instant, Replay, Request, StartedChild } from '../engine/replay.js';
 import { resolveRetry, resolveStorableRetry, type RetryPolicy } from '../engine/retry.js';
 import { PREFIXES } from '../engine/transition.js';
 import { WorkflowError } from '../errors/index.js';
@@ -182,7 +182,7 @@ export class ActivationSession implements RunSession {
   ): Promise<{ runId: string }> {
     return this.on.effects.trigger(key, workflow, payload, options);
   }
-  invoke(key: string, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<string> {
+  invoke(key: string, workflow: unknown, payload: unknown, options?: InvokeOptions): Promise<StartedChild> {
     const { execution, depth } = this.on.header;
     const by = { idempotencyKey: idempotencyKey(this.on.header, key), execution, key, depth };
     return this.on.effects.invoke(by, workflow, payload, options);

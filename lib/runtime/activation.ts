@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { WorkflowHandler } from '../authoring/index.js';
-import { arrivalsFor } from '../engine/arrivals.js';
+import { arrivalsFor, resultRow } from '../engine/arrivals.js';
 import { NonDeterminismError } from '../engine/errors.js';
 import { FAILURE_KEY, Journal, type JournalRow } from '../engine/journal.js';
 import { LazySet } from '../engine/lazy.js';
@@ -21,6 +21,7 @@ import type {
 } from './activation.types.js';
 import { startChildren } from './child-starts.js';
 import { instantRow } from './instants.js';
+import { LocalChildren } from './local-children.js';
 import { lostTooOften } from './not-executed.js';
 import { RunEnding } from './run-ending.js';
 import { RunFlush } from './run-flush.js';
@@ -55,6 +56,8 @@ export class Activation {
   readonly #flush: RunFlush;
   readonly #ending: RunEnding;
   readonly #side: SideSteps;
+  #children: LocalChildren | undefined;
+  #isTold = false;
   /** open waits for which kept events have been looked for; a replay in another process cannot know, and looks again */
   readonly #listened = new LazySet<string>();
   /** keys of new marks behind which nothing was asked yet */
@@ -69,7 +72,7 @@ export class Activation {
   ) {
     this.header = loaded.header;
     this.#flush = new RunFlush(on, loaded);
-    this.journal.merge(loaded.rows, loaded.inbox);
+    this.#merge(loaded);
     this.#code = new RunningCode(
       on,
       definition,
@@ -125,8 +128,22 @@ export class Activation {
     this.#flush.refresh(loaded);
     this.#gatherUntil = undefined;
     this.#state = 'active';
-    this.journal.merge(loaded.rows, loaded.inbox);
+    this.#merge(loaded);
     for (const { key } of this.#code.open()) this.journal.seen(key);
+  }
+
+  #merge({ rows, inbox }: Loaded): void {
+    this.journal.merge(rows, inbox);
+    if (inbox.length === 0) return;
+    // of children that have told it in memory as well
+    const spent = new Set(this.journal.spent.map(({ id }) => id));
+    this.#flush.pending.consume(spent);
+    this.journal.consume(spent);
+  }
+
+  /** Its parent, which waits in this process, was told how it has ended, and sees to the mark. */
+  get isTold(): boolean {
+    return this.#isTold;
   }
 
   park(): void {
@@ -223,6 +240,7 @@ export class Activation {
   /** What still executes beside the code concerns nobody: called whenever `advance` is over, however it went. */
   abandon(lease: Lease): void {
     this.#side.abandon(lease);
+    this.#children?.abandon();
   }
 
   /** Goes on until the run waits, ends, or the budget is used up; the caller abandons what is left then. */
@@ -246,6 +264,7 @@ export class Activation {
       if (passed) return this.#end(options, this.#stuck(this.#older(passed)));
       if (code.exit || code.outcome) {
         this.#side.abandon(options.lease);
+        this.#children?.leave();
         const next = code.exit ? this.#ending.left(code.exit) : this.#ending.settled(code.outcome!);
         // as `#end`, without its promises: every run comes by here
         if (next) return (await this.#send(options, next)) ? endAt(next) : LOST;
@@ -256,7 +275,7 @@ export class Activation {
       if (mismatch) return this.#end(options, this.#stuck(mismatch));
       // first what the code waits for by now, then what has arrived: an event goes to every open wait
       this.#recordWaits(open);
-      if (this.#answerInstants(open) || this.#takeArrivals(open)) continue;
+      if (this.#answerInstants(open) || this.#takeArrivals(open) || this.#takeEnds()) continue;
       const limit = this.#ending.limit();
       // whatever the code has done during an await since it was looked at wakes nobody any more
       if (!limit && ((this.#gathers && (await this.#gather())) || this.#hasMoved)) continue;
@@ -274,6 +293,7 @@ export class Activation {
       const stop = limit ?? (plan.do === 'listen' ? await this.#code.listen() : undefined);
       if (stop) {
         this.#side.abandon(options.lease);
+        this.#children?.leave();
         const next = this.#ending.failed(stop);
         if (next) return this.#end(options, next);
       }
@@ -284,6 +304,7 @@ export class Activation {
           if (!(await this.#startChildren(children, options))) return LOST;
           continue;
         }
+        if (plan.dispatch.length === 0 && (await this.#waitHere(open, options))) continue;
         for (const row of plan.dispatch) this.#put(row);
         return this.#suspend(options, plan.dispatch, plan.dueAt);
       }
@@ -391,12 +412,64 @@ export class Activation {
   }
 
   #send(options: AdvanceOptions, next: Next, tasks?: AdvanceCommit['tasks']): Promise<boolean> {
-    return this.#flush.send(options, next, this.journal.delegated, tasks);
+    const children = this.#children;
+    const sent = children?.owes
+      ? this.#sendAfter(children, options, next, tasks)
+      : this.#flush.send(options, next, this.journal.delegated, tasks);
+    if (this.header.child) this.#tell(next, sent);
+    return sent;
+  }
+
+  /** What ends of children have led to is durable after they are, or never. */
+  async #sendAfter(
+    children: LocalChildren,
+    options: AdvanceOptions,
+    next: Next,
+    tasks: AdvanceCommit['tasks'] | undefined,
+  ): Promise<boolean> {
+    if (!(await children.durable())) return false;
+    if (!(await this.#flush.send(options, next, this.journal.delegated, tasks))) return false;
+    children.paid();
+    return true;
+  }
+
+  #tell(next: Next, sent: Promise<boolean>): void {
+    const { ends } = this.on;
+    const { execution } = this.header;
+    if (next.to === 'completed')
+      this.#isTold = ends.tell({ kind: 'completed', data: next.result }, execution, sent);
+    else if (next.to === 'failed')
+      this.#isTold = ends.tell({ kind: 'failed', data: next.error }, execution, sent);
+  }
+
+  /** Children of this run that execute in this process are waited for here, for a moment. False: they are not, or not any more. */
+  async #waitHere(open: readonly Ask[], options: AdvanceOptions): Promise<boolean> {
+    if (!this.#children?.mayWaitFor(open) || !this.#mayFanOut(options)) return false;
+    // whatever the code has done meanwhile wakes nobody any more
+    if (this.#hasMoved) return true;
+    const { deadlineAt } = this.header;
+    await this.#children.next(deadlineAt === null ? Infinity : deadlineAt - this.time());
+    return true;
+  }
+
+  #takeEnds(): boolean {
+    const ended = this.#children?.take();
+    if (!ended?.length) return false;
+    for (const { key, end } of ended) {
+      const row = resultRow(this.journal.get(key)!, end, this.time());
+      this.#put({ ...row, position: this.position + 1 });
+      this.journal.toldHere(key);
+    }
+    return true;
   }
 
   async #startChildren(asks: readonly Ask[], options: AdvanceOptions): Promise<boolean> {
     if (!(await this.#flushed(options))) return false;
-    const rows = await startChildren(asks, () => this.time());
+    const onHere = (key: string, execution: string): void => {
+      this.#children ??= new LocalChildren(this.on, this.#code);
+      this.#children.add(key, execution);
+    };
+    const rows = await startChildren(asks, () => this.time(), onHere);
     if (this.on.probe) await this.on.probe.at('children-started', { runId: this.header.runId });
     for (const row of rows ?? []) this.#put(row);
     return rows !== null;
@@ -427,6 +500,7 @@ export class Activation {
     dispatch: readonly JournalRow[],
     dueAt: number | null,
   ): Promise<ActivationEnd> {
+    this.#children?.leave();
     const deadline = this.header.deadlineAt;
     const due = deadline === null || this.#code.ended ? dueAt : Math.min(dueAt ?? Infinity, deadline);
     const waits = this.#code.open().flatMap(({ key }) => {

@@ -3,6 +3,7 @@ import type { AdvanceCommit, Chance, Clock, Codec, Lease, Probe, RunEffects } fr
 import type { Capacity } from './capacity.js';
 import type { RuntimeConfig } from './config.js';
 import type { JournalWriter } from './journal-writer.js';
+import type { LocalEnds } from './local-ends.js';
 import type { SideStep } from './side-steps.js';
 import type { StepRunner } from './step-runner.js';
 
@@ -16,6 +17,7 @@ export interface ActivationDependencies {
   readonly effects: RunEffects;
   readonly clock: Clock;
   readonly chance: Chance;
+  readonly ends: LocalEnds;
   readonly config: RuntimeConfig;
   readonly probe: Probe | null;
   /** the code asked for something after the activation had ended */

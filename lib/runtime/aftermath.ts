@@ -18,6 +18,8 @@ export class Aftermath {
   #free = new Set<string>();
   /** children that have ended here since the last pass */
   #children = 0;
+  /** children of which their parents know already */
+  #known: string[] = [];
 
   constructor(
     private readonly store: RunStore,
@@ -41,6 +43,12 @@ export class Aftermath {
     this.#begin();
   }
 
+  /** Their parents, which were here, have stored how they have ended. */
+  reported(children: readonly string[]): void {
+    this.#known.push(...children);
+    this.#begin();
+  }
+
   /** One pass at a time; what is owed since it began gets another. */
   settle(): void {
     this.#again = true;
@@ -59,9 +67,11 @@ export class Aftermath {
   }
 
   async #passes(): Promise<void> {
-    while (this.#again || this.#free.size > 0 || this.#children > 0) {
+    while (this.#again || this.#free.size > 0 || this.#children > 0 || this.#known.length > 0) {
       try {
-        await (this.#children > 0 ? this.#report() : this.#pass());
+        if (this.#children > 0) await this.#report();
+        else if (this.#again || this.#free.size > 0) await this.#pass();
+        else await this.store.markReported(this.#known.splice(0));
       } catch (error) {
         // the marks are still there: the next round finds them
         this.#logger.warn(`Telling of ended runs failed, trying on: ${(error as Error).message}`);

@@ -8,9 +8,21 @@ import { WorkflowError } from '../errors/index.js';
  * Starts the child runs that are asked for, all at once, and gives the row of each: pending with the child's run id, or
  * failed where it could not be started (no position yet). Null: this run has ended meanwhile, and nothing of it counts.
  * Repeated after a crash it finds the children it has started: their ids come from the steps.
+ * @param onHere called with each child that executes in this process, before that comes to anything
  */
-export async function startChildren(asks: readonly Ask[], now: () => number): Promise<JournalRow[] | null> {
-  const started = await Promise.allSettled(asks.map(async (ask) => ask.request.start!(ask.key)));
+export async function startChildren(
+  asks: readonly Ask[],
+  now: () => number,
+  onHere: (key: string, execution: string) => void,
+): Promise<JournalRow[] | null> {
+  const started = await Promise.allSettled(
+    asks.map(async ({ key, request }) => {
+      const { runId, here } = await request.start!(key);
+      // not with the others: this one may have ended by then
+      if (here !== null) onHere(key, here);
+      return runId;
+    }),
+  );
   const rows: JournalRow[] = [];
   for (const [i, one] of started.entries()) {
     const row = pendingRow(asks[i]!, now());

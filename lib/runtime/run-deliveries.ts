@@ -6,7 +6,6 @@ import {
   type DeliveryReply,
   type Lease,
   type Loaded,
-  type RunHeader,
 } from '../ports/index.js';
 import type { WorkflowDefinition } from '../registry/index.js';
 import type { Activation } from './activation.js';
@@ -20,6 +19,7 @@ import { isFor } from './is-for.js';
 import { JournalWriter } from './journal-writer.js';
 import { keyOf, Leases } from './leases.js';
 import { LeftSteps } from './left-steps.js';
+import { LocalEnds } from './local-ends.js';
 import { Signals } from './signals.js';
 
 /** How a parked run was left: under which lease, in which life of this process, and what it was loaded with. */
@@ -48,6 +48,7 @@ export class RunDeliveries {
     private readonly signals: Signals,
     private readonly aftermath: Aftermath,
     private readonly left: LeftSteps,
+    private readonly ends: LocalEnds,
     @Optional() private readonly probe?: Probe,
     @Optional() private readonly inspector?: Inspector,
   ) {}
@@ -105,6 +106,7 @@ export class RunDeliveries {
       end = reached;
     } finally {
       activation?.abandon(lease);
+      if (activation?.header.child && end?.next !== 'continue') this.ends.gone(activation.header.execution);
       // what is parked must equal what is durable: after any doubt the code starts over from the journal
       const known = activation ?? parked;
       if (activation && end && (end.next === 'continue' || (end.next === 'waiting' && end.dispatched > 0))) {
@@ -193,7 +195,7 @@ export class RunDeliveries {
       case 'finished':
         this.#announce(activation.header.runId, end.how);
         if (end.how.to === 'continued') this.signals.announceDue();
-        this.#owed(activation.header, end.how);
+        this.#owed(activation, end.how);
         return { next: 'finished' };
       case 'lost':
         return { next: 'stale' };
@@ -217,9 +219,9 @@ export class RunDeliveries {
       : { next: 'waiting', dueInMs: Math.max(0, dueAt - activation.time()) };
   }
 
-  #owed({ child, singleton }: RunHeader, how: Next): void {
+  #owed({ header: { child, singleton }, isTold }: Activation, how: Next): void {
     if (how.to === 'cancelled') return this.aftermath.settle();
-    if (child && how.to !== 'continued') this.aftermath.report();
+    if (child && !isTold && how.to !== 'continued') this.aftermath.report();
     if (singleton != null) this.aftermath.handOver(singleton);
   }
 

@@ -3,6 +3,7 @@ import type { Beside } from '../engine/plan.js';
 import type { Ask } from '../engine/replay.js';
 import type { Clock, Lease, RunHeader } from '../ports/index.js';
 import type { ActivationSession } from './activation-session.js';
+import { awaken } from './awaken.js';
 import type { Capacity } from './capacity.js';
 import { turn, type RunningCode } from './running-code.js';
 import type { StepEnd, StepRunner } from './step-runner.js';
@@ -104,7 +105,8 @@ export class SideSteps implements Beside {
     this.#waitsSince = waiting > 0 ? (this.#waitsSince ?? now) : undefined;
     if (this.#running === this.#steps.size) {
       const patience = waiting > 0 ? this.#waitsSince! + PATIENCE_MS - now : Infinity;
-      await this.#activity(Math.min(withinMs, patience));
+      await awaken(this.on.clock, this.code, Math.min(withinMs, patience), (wake) => (this.#wake = wake));
+      this.#wake = () => {};
     }
     // all that ends in the same turn is journaled together
     await turn();
@@ -139,18 +141,5 @@ export class SideSteps implements Beside {
     this.#places = places;
     if (change > 0) this.on.capacity.take(change);
     else if (change < 0) this.on.capacity.giveBack(-change);
-  }
-
-  async #activity(ms: number): Promise<void> {
-    let callOff = (): void => {};
-    const { code } = this;
-    const before = code.onActivity;
-    await new Promise<void>((resolve) => {
-      this.#wake = code.onActivity = resolve;
-      if (ms < Infinity) callOff = this.on.clock.after(Math.max(0, ms), resolve);
-    });
-    callOff();
-    code.onActivity = before;
-    this.#wake = () => {};
   }
 }

@@ -115,6 +115,10 @@ export abstract class ArrivalStore extends FlowStore {
     const { reported, due } = rows[0]!;
     return { reported, due, owned: readOwned(rows, lag()) };
   }
+
+  async markReported(children: readonly string[]): Promise<void> {
+    await this.query(sql.markReported, [children]);
+  }
 }
 
 interface NotifiedColumns extends TaskColumns, ReadColumns {

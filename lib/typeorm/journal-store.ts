@@ -19,7 +19,7 @@ import {
 import { arePlain, onePlainValues, plainResults, plainValues, type PlainColumns } from './plain-steps.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { toHeader, type HeaderColumns } from './row-mapping.js';
-import { triggerLeanValues, triggerOneValues, triggerValues } from './trigger-values.js';
+import { triggerChildValues, triggerLeanValues, triggerOneValues, triggerValues } from './trigger-values.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
 import { StatementStore } from './statement-store.js';
@@ -116,7 +116,8 @@ export abstract class JournalStore extends StatementStore {
     query: Send,
   ): Promise<(Triggered | null)[]> {
     const lag = this.lag();
-    const isLean = !allOrNone && rows.every((r) => !r.parent && !r.flow && !r.singleton);
+    const isLone = rows.length === 1;
+    const isLean = !allOrNone && rows.every((r) => (isLone || !r.parent) && !r.flow && !r.singleton);
     const inserted = isLean
       ? await this.#insertLean(rows, query)
       : await query<InsertedColumns>(sql.trigger, triggerValues(this.now(), rows, allOrNone));
@@ -144,9 +145,11 @@ export abstract class JournalStore extends StatementStore {
   }
 
   #insertLean(rows: readonly TriggerRow[], query: Send): Promise<InsertedColumns[]> {
-    return rows.length === 1
-      ? query(sql.triggerOne, triggerOneValues(this.now(), rows[0]!))
-      : query(sql.triggerLean, triggerLeanValues(this.now(), rows));
+    const [first] = rows;
+    if (rows.length > 1) return query(sql.triggerLean, triggerLeanValues(this.now(), rows));
+    return first!.parent
+      ? query(sql.triggerChild, triggerChildValues(this.now(), first!))
+      : query(sql.triggerOne, triggerOneValues(this.now(), first!));
   }
 
   async load(requests: readonly LoadRequest[]): Promise<(Loaded | null)[]> {

@@ -39,6 +39,15 @@ export const triggerOneValues = (now: number | null, r: TriggerRow): unknown[] =
   r.priority ?? 0,
 ];
 
+/** Parameters of `triggerChild`. */
+export const triggerChildValues = (now: number | null, row: TriggerRow): unknown[] => [
+  ...triggerOneValues(now, row),
+  row.parent!.execution,
+  row.parent!.key,
+  row.parent!.depth,
+  row.parent!.cascades,
+];
+
 /** Parameters of `trigger`. */
 export const triggerValues = (
   now: number | null,

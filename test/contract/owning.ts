@@ -95,6 +95,25 @@ export function owning(bench: () => Bench): void {
     expect(await b.store.report(taker(b))).toEqual({ reported: 0, due: false, owned: [] });
   });
 
+  it('nobody is told of a child whose parent knows already, once that is said', async () => {
+    const b = bench();
+    await b.store.settle();
+    const one = await family(b, '1');
+    const other = await family(b, '2');
+    await b.store.markReported([one.child.execution]);
+    for (const { child } of [one, other]) await end(b, child);
+    expect(await b.store.expire()).toMatchObject({ owed: true });
+    await b.store.markReported([one.child.execution, one.child.execution, '999999999']);
+    const { reported, owned } = await b.store.report(taker(b));
+    expect({ reported, owned: owned.map(({ task }) => task.runId) }).toEqual({
+      reported: 1,
+      owned: [other.parent.runId],
+    });
+    await b.store.markReported([one.child.execution, other.child.execution]);
+    await b.store.markReported([]);
+    expect(await b.claim()).toEqual([]);
+  });
+
   it('a parent of two that have ended once, with both', async () => {
     const b = bench();
     await b.store.settle();

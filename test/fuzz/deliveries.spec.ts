@@ -22,6 +22,7 @@ import { ActivationCache } from '../../lib/runtime/activation-cache.js';
 import { ActivationFactory } from '../../lib/runtime/activation-factory.js';
 import { Aftermath } from '../../lib/runtime/aftermath.js';
 import { LeftSteps } from '../../lib/runtime/left-steps.js';
+import { LocalEnds } from '../../lib/runtime/local-ends.js';
 import { StepAnswers } from '../../lib/runtime/step-answers.js';
 import { WokenRuns } from '../../lib/runtime/woken-runs.js';
 import { Capacity } from '../../lib/runtime/capacity.js';
@@ -111,6 +112,7 @@ beforeAll(async () => {
         Leases,
         Capacity,
         Aftermath,
+        LocalEnds,
         WokenRuns,
         StepAnswers,
         LeftSteps,

@@ -69,6 +69,25 @@ left join lateral (${READ(t, '$5')}) l on true`,
 };
 
 /**
+ * Children of which their parents know already. Ordered, and without waiting: what another pass has locked it reports itself, and a
+ * parent that knows already leaves its message aside.
+ */
+export const markReported: Statement = {
+  name: 'workflow_mark_reported',
+  text: (t) => `
+with known as materialized (
+  select r.id from ${t.run} r
+  where r.id = any($1::bigint[]) and r.unreported
+  order by r.id
+  for update skip locked
+),
+inboxes as (
+  delete from ${t.message} m where m.execution = any(array(select id from known))
+)
+update ${t.run} r set unreported = false where r.id = any(array(select id from known))`,
+};
+
+/**
  * Cancelled runs whose children are all cancelled too, or stay on purpose, owe nothing any more. What their cancel did not see of their
  * inboxes goes here: it deleted what its snapshot showed, which may be older than the lock that it waited for. One that is still
  * undoing what it did is active, and keeps its inbox; if it ends while this waits for its header, `OWES` has left the other mark.

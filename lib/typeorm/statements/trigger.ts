@@ -1,3 +1,4 @@
+import type { Tables } from '../tables.js';
 import { CLOCK, IMPATIENT_CLOCK, PARKED, QUEUE, toMs, toTime, type Statement } from './statement.js';
 
 /**
@@ -99,15 +100,15 @@ select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence,
 from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
-/** `triggerLean` for one run, without arrays: see `commitOne`. */
-export const triggerOne: Statement = {
-  name: 'workflow_trigger_lean',
-  text: (t) => `
-with ${IMPATIENT_CLOCK('$1')},
+/** One run with its task, without arrays: `parent` gives the columns of what invokes it, from one row of `from` or none. */
+const one = (t: Tables, parent: string, from: string, parents = ''): string => `
+with ${IMPATIENT_CLOCK('$1')},${parents}
 runs as (
-  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, depth, cascades, priority)
-  select $3::text, $4::text, $5::text, $6::text, $7::text[], $2::uuid, c.now, c.now + $10::float8 * interval '1 ms', 0, true, $12::smallint
-  from clock c
+  insert into ${t.run} (run_id, workflow, version, payload, labels, trigger_id, created_at, deadline_at, priority,
+                      parent_id, parent_key, depth, cascades)
+  select $3::text, $4::text, $5::text, $6::text, $7::text[], $2::uuid, c.now, c.now + $10::float8 * interval '1 ms', $12::smallint,
+         ${parent}
+  from ${from}
   on conflict do nothing
   returning id, created_at, deadline_at
 ),
@@ -121,7 +122,30 @@ tasks as (
 )
 select $2::uuid as trigger_id, k.execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at,
        ${toMs('r.created_at')} as now
-from tasks k, runs r`,
+from tasks k, runs r`;
+
+/** `triggerLean` for one run: see `commitOne`. */
+export const triggerOne: Statement = {
+  name: 'workflow_trigger_lean',
+  text: (t) => one(t, 'null, null, 0, true', 'clock c'),
+};
+
+/** The same for one child, while its parent is active (see `trigger`). */
+export const triggerChild: Statement = {
+  name: 'workflow_trigger_lean',
+  text: (t) =>
+    one(
+      t,
+      'p.execution, $14::text, $15::smallint, $16::boolean',
+      'clock c, parents p',
+      `
+parents as materialized (
+  select k.execution
+  from ${t.task} k
+  where (select c.now is not null from clock c) and k.execution = $13::bigint and k.step_key = ''
+  for share
+),`,
+    ),
 };
 
 /** The current runs with these ids, who holds them, and the holders of these singleton keys: what `trigger` did not insert. */

@@ -129,6 +129,14 @@ export function reportChildren(t: MemoryTables, limit: number, taker: Taker | nu
   return { reported: ended.length, due: owned.length < woken.size, owned };
 }
 
+/** Statement `markReported`: their parents know already. */
+export function markReported(t: MemoryTables, children: readonly string[]): void {
+  for (const child of [...t.owing].filter(({ execution }) => children.includes(execution))) {
+    child.unreported = false;
+    t.owe(child);
+  }
+}
+
 export function listRuns(
   t: MemoryTables,
   filter: RunFilter,

@@ -260,6 +260,10 @@ export class MemoryRunStore extends RunStore {
     return this.#send('reportChildren', (t, now) => ending.reportChildren(t, REPORTS, taker, now));
   }
 
+  markReported(children: readonly string[]): Promise<void> {
+    return this.#send('markReported', (t) => ending.markReported(t, children));
+  }
+
   handOver(keys: readonly string[] | null): Promise<number> {
     return this.#send('handOver', (t) => triggering.handOver(t, keys));
   }
