@@ -26,6 +26,9 @@ import { StepRunner } from './step-runner.js';
 /** Everything beyond the position a load asks for: none of the journaled rows. */
 const NO_ROWS = 2 ** 31 - 1;
 
+/** What was read longer ago than this says nothing of now. */
+const FRESH_MS = 1000;
+
 /** Deliveries of step tasks: the code is replayed up to the call, which is then executed and answered. */
 @Injectable()
 export class StepDeliveries {
@@ -47,6 +50,7 @@ export class StepDeliveries {
     const { runId, taskId, fence } = delivery;
     const lease = { taskId, fence };
     const { life } = this.leases;
+    const begun = this.clock.elapsed();
     let activation = this.cache.peek(runId);
     const known = activation?.find(key) !== undefined;
     const loaded = await this.writer.load({ taskId, fence, position: known ? NO_ROWS : 0 });
@@ -58,6 +62,8 @@ export class StepDeliveries {
     if (!asked && activation.isAbandoned(key)) return this.#abandon(lease, loaded, key);
     const found = asked ?? (await this.#askedLate(definition, delivery, key));
     if (!found) return this.#stuck(lease, runId, key);
+    // swapped out since then, or long at a replay: a copy of this delivery may have been executed elsewhere, under this very lease
+    if (this.clock.elapsed() - begun > FRESH_MS && !(await this.#isStillDue(lease))) return { next: 'stale' };
     const { header } = loaded;
     this.leases.executing(lease, header.execution, life);
     const before = loaded.rows.find((row) => row.key === key) ?? pendingRow(found.ask, loaded.now);
@@ -70,6 +76,10 @@ export class StepDeliveries {
     if (outcome === 'abandoned') return { next: 'stale' };
     const startedAt = loaded.now;
     return this.answers.give({ lease, header, ask: found.ask, before, attempt, startedAt, started }, outcome);
+  }
+
+  async #isStillDue(lease: Lease): Promise<boolean> {
+    return (await this.writer.load({ ...lease, position: NO_ROWS })) !== null;
   }
 
   /** Kept until fitting code is deployed, or another instance has it; looked at again now and then. */
