@@ -69,6 +69,7 @@ const commands: Commands = {
     const times = [...executed.values()];
     const calls = times.reduce((sum, n) => sum + n, 0);
     return {
+      done,
       doneAt,
       stepAt,
       late,

@@ -48,6 +48,8 @@ export interface Offered {
 }
 
 export interface Marks {
+  /** bodies that have ended since the process began: as of this answer, where `count` may be some ms behind */
+  readonly done: number;
   readonly doneAt: Record<string, number>;
   readonly stepAt: number[];
   readonly late: number[];

@@ -1,5 +1,6 @@
 /** Whether what was started in a database was done, all of it and nothing twice. */
 import type { Environment } from '../environment.js';
+import type { Marks } from '../messages.js';
 import { exactly, type Check } from './check.js';
 
 /** Of the warm-up: 60 runs of 3 steps. */
@@ -18,24 +19,28 @@ export async function audit(
   );
   const { completed, other, steps, tasks } = rows[0]!;
   const marks = await Promise.all(env.workers.map((worker) => worker.ask('marks', {})));
-  const sum = (value: (of: { calls: number; steps: number; most: number }) => number): number =>
-    marks.reduce((all, { executed }) => all + value(executed), 0);
+  const sum = (value: (of: Marks) => number): number => marks.reduce((all, one) => all + value(one), 0);
   return [
     exactly(of, 'runs completed', Number(completed), expected.runs),
     exactly(of, 'runs that are not', Number(other), 0),
     exactly(of, 'tasks left over', Number(tasks), 0),
-    exactly(of, 'bodies that came to their end', env.done, expected.runs),
+    exactly(
+      of,
+      'bodies that came to their end',
+      sum(({ done }) => done),
+      expected.runs,
+    ),
     exactly(of, 'steps in the journal', Number(steps), expected.steps),
     exactly(
       of,
       'executions of a step',
-      sum(({ calls }) => calls),
+      sum(({ executed }) => executed.calls),
       expected.steps,
     ),
     exactly(
       of,
       'different steps executed',
-      sum((one) => one.steps),
+      sum(({ executed }) => executed.steps),
       expected.steps,
     ),
   ];
