@@ -77,11 +77,13 @@ export class Lane<T, R> {
     if (this.#scheduled || this.#flushes >= (this.options.maxFlushes ?? 1) || !this.#isWorth(this.#flushes))
       return;
     this.#scheduled = true;
-    // what is asked in the same turn of the loop goes into the same statement
-    setImmediate(() => {
+    const begin = (): void => {
       this.#scheduled = false;
       void this.#drain();
-    });
+    };
+    // what is asked in the same turn of the loop goes into the same statement; where nothing comes together, not even that is waited for
+    if (this.#latest <= 1) process.nextTick(begin);
+    else setImmediate(begin);
   }
 
   async #drain(): Promise<void> {

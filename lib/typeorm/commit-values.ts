@@ -149,7 +149,7 @@ export const answerValues = (now: number | null, commits: readonly StepCommit[])
   texts(commits.map((c) => c.row.request)),
 ];
 
-const wordOf = (next: AdvanceCommit['next']): string =>
+export const wordOf = (next: AdvanceCommit['next']): string =>
   next.to === 'suspend' && next.listens ? 'listen' : next.to;
 
 /** When the task is due again; of a new execution, in how many ms its deadline is. */
@@ -158,7 +158,7 @@ function dueOf(next: AdvanceCommit['next']): number | null {
   return next.to === 'continued' ? next.deadlineInMs : null;
 }
 
-function dataOf(next: AdvanceCommit['next']): string | null {
+export function dataOf(next: AdvanceCommit['next']): string | null {
   switch (next.to) {
     case 'completed':
       return next.result;

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { WorkflowError } from '../errors/index.js';
+import { KeptClients } from './kept-clients.js';
+import { areLean, LeanQuery, type LeanValue, Prepared } from './lean-query.js';
 import { Listener, type NotificationHandler } from './listener.js';
+import { Overdue } from './overdue.js';
 import { isConnectionError, sqlStateOf } from './query-errors.js';
 import { ReservedConnection } from './reserved-connection.js';
 
@@ -30,8 +33,10 @@ export class Database {
   private readonly pool: pg.Pool;
   private readonly listeners = new Set<Listener>();
   private readonly reserved = new ReservedConnection(() => this.makeClient());
+  private readonly kept: KeptClients;
+  private readonly overdue: Overdue;
   private named = true;
-  private readonly preparedNames = new Map<string, string>();
+  private readonly preparedByText = new Map<string, Prepared>();
 
   /**
    * @param source initialized; it stays the caller's to destroy
@@ -41,6 +46,7 @@ export class Database {
     readonly source: DataSource,
     private readonly answerMs = ANSWER_MS,
   ) {
+    this.overdue = new Overdue(answerMs);
     const { master } = source.driver as unknown as { master?: pg.Pool };
     if (!master)
       throw new WorkflowError(
@@ -52,6 +58,7 @@ export class Database {
     if (!this.pool.listenerCount('error')) this.pool.on('error', () => undefined);
     // a new connection may be ended in the very packet that opens it: the pool hears no more of it then, and `send` not yet
     this.pool.on('connect', (client) => client.on('error', () => undefined));
+    this.kept = new KeptClients(this.pool);
   }
 
   /** What its connections are made of, for one that is made elsewhere. */
@@ -69,8 +76,36 @@ export class Database {
    * Sends one statement and gives its rows. It is prepared once per connection, under `name` and a digest of its text.
    * Errors are those of node-postgres, unwrapped; `isTransient` and `isPoison` tell what they mean.
    */
-  async query<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
+  query<R>(name: string, text: string, values: unknown[]): Promise<R[]> {
+    if (this.named && areLean(values)) {
+      this.onQuery?.(name);
+      return this.lean<R>(name, text, values);
+    }
     return this.prepared<R>(name, text, values, (statement) => this.send(statement));
+  }
+
+  /** One promise from here to the socket and back: it is on the way of every step. */
+  private lean<R>(name: string, text: string, values: LeanValue[]): Promise<R[]> {
+    return new Promise((resolve, reject) => {
+      const send = (client: pg.PoolClient, over: (error: Error | null) => void): void => {
+        const query = new LeanQuery(this.preparedOf(name, text), values, client, (error, rows) => {
+          this.overdue.delete(query);
+          if (!error) {
+            over(null);
+            return resolve(rows as R[]);
+          }
+          // what follows an error in the same packet makes the connection ready for the next one
+          process.nextTick(over, error);
+          if (!POOLER_STATES.includes(sqlStateOf(error))) return reject(error);
+          // refused before anything was executed, so it may be sent again at once
+          this.named = false;
+          this.send({ text, values }).then(({ rows: again }) => resolve(again as R[]), reject);
+        });
+        if (!UNBOUNDED.has(name)) this.overdue.add(query);
+        client.query(query);
+      };
+      this.kept.take(send, reject);
+    });
   }
 
   /** As `query`, on a connection of its own: it does not wait for one of the pool. */
@@ -138,12 +173,16 @@ export class Database {
   private statement(name: string, text: string, values: unknown[]): pg.QueryConfig {
     const limits = UNBOUNDED.has(name) ? undefined : { query_timeout: this.answerMs };
     if (!this.named) return { text, values, ...limits };
-    let prepared = this.preparedNames.get(text);
+    return { name: this.preparedOf(name, text).name, text, values, ...limits };
+  }
+
+  private preparedOf(name: string, text: string): Prepared {
+    let prepared = this.preparedByText.get(text);
     if (prepared === undefined) {
-      prepared = `${createHash('sha256').update(text).digest('hex').slice(0, 12)}_${name}`;
-      this.preparedNames.set(text, prepared);
+      const digest = createHash('sha256').update(text).digest('hex').slice(0, 12);
+      this.preparedByText.set(text, (prepared = new Prepared(`${digest}_${name}`, text)));
     }
-    return { name: prepared, text, values, ...limits };
+    return prepared;
   }
 
   /**
@@ -184,6 +223,7 @@ export class Database {
   async close(): Promise<void> {
     const listeners = [...this.listeners];
     this.listeners.clear();
+    this.kept.close();
     await Promise.all([this.reserved.close(), ...listeners.map((listener) => listener.stop())]);
   }
 

@@ -1,36 +1,19 @@
 import type { EntityManager } from 'typeorm';
-import type {
-  AdvanceCommit,
-  CommitResult,
-  Loaded,
-  LoadRequest,
-  StepCommit,
-  Triggered,
-  TriggerRow,
-} from '../ports/index.js';
-import {
-  answerValues,
-  commitValues,
-  leanValues,
-  oneValues,
-  resultsOf,
-  type OwnedColumns,
-} from './commit-values.js';
-import { arePlain, onePlainValues, plainResults, plainValues, type PlainColumns } from './plain-steps.js';
+import type { Loaded, LoadRequest, Triggered, TriggerRow } from '../ports/index.js';
+import { CommitStore } from './commit-store.js';
 import { readLoads, type LoadColumns } from './read-loads.js';
 import { toHeader, type HeaderColumns } from './row-mapping.js';
 import { triggerChildValues, triggerLeanValues, triggerOneValues, triggerValues } from './trigger-values.js';
 import { sqlStateOf } from './query-errors.js';
 import type { Send } from './statement-sender.js';
-import { StatementStore } from './statement-store.js';
 import * as sql from './statements/index.js';
 
 const UNIQUE_VIOLATION = '23505';
 /** How often a run is tried that was skipped for a holder which is gone. */
 const SKIP_TRIES = 20;
 
-/** The hot half of the store: runs begin, are loaded, and their journal is written. */
-export abstract class JournalStore extends StatementStore {
+/** The hot half of the store: runs begin, are loaded, and (`CommitStore`) their journal is written. */
+export abstract class JournalStore extends CommitStore {
   trigger(rows: readonly TriggerRow[], manager?: EntityManager): Promise<(Triggered | null)[]> {
     return this.#trigger(rows, false, manager);
   }
@@ -163,51 +146,6 @@ export abstract class JournalStore extends StatementStore {
     const loads = readLoads(rows, lag());
     return requests.map((_, i) => loads.get(i + 1) ?? null);
   }
-
-  async commit(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    const isLean = commits.every((c) => c.lean === true);
-    if (isLean && arePlain(commits)) return this.#commitPlain(commits);
-    const written = isLean
-      ? await this.#commitLean(commits)
-      : await this.query<OwnedColumns>(sql.commit, commitValues(this.now(), commits));
-    return this.#ownEnds(commits, resultsOf(commits, written));
-  }
-
-  async #commitPlain(commits: readonly AdvanceCommit[]): Promise<CommitResult[]> {
-    const [first] = commits;
-    const [row] =
-      commits.length === 1
-        ? await this.query<PlainColumns>(sql.plainOne, onePlainValues(this.now(), first!))
-        : await this.query<PlainColumns>(sql.plainMany, plainValues(this.now(), commits));
-    return plainResults(commits.length, row!);
-  }
-
-  #commitLean(commits: readonly AdvanceCommit[]): Promise<OwnedColumns[]> {
-    const name = leanStatement(commits);
-    const [commit] = commits;
-    if (commits.length === 1 && commit!.rows.length === 1)
-      return this.query(sql.commitOne[name], oneValues(this.now(), commit!, commit!.rows[0]!));
-    return this.query(sql.commitMany[name], leanValues(this.now(), commits));
-  }
-
-  /**
-   * An end whose first try was committed and whose reply was lost finds its task gone: the header tells that it was ours. The fence alone does not:
-   * another copy of the same delivery has it too, and may have come to another end, which is the one that counts.
-   */
-  async #ownEnds(commits: readonly AdvanceCommit[], results: CommitResult[]): Promise<CommitResult[]> {
-    const isEnd = (c: AdvanceCommit): boolean => c.next.to !== 'continue' && c.next.to !== 'suspend';
-    const asked = commits.filter((c, i) => results[i] === 'lost' && isEnd(c));
-    if (asked.length === 0) return results;
-    const rows = await this.query<EndColumns>(sql.endedUnder, [asked.map((c) => c.execution)]);
-    const ends = new Map(rows.map((row) => [row.execution, row]));
-    return commits.map((c, i) =>
-      results[i] === 'lost' && isEnd(c) && isSame(c, ends.get(c.execution)) ? 'committed' : results[i]!,
-    );
-  }
-
-  async answer(commits: readonly StepCommit[]): Promise<CommitResult[]> {
-    return resultsOf(commits, await this.query<OwnedColumns>(sql.answer, answerValues(this.now(), commits)));
-  }
 }
 
 interface InsertedColumns {
@@ -219,25 +157,7 @@ interface InsertedColumns {
   deadline_at: number | null;
   now: number;
 }
-interface EndColumns {
-  execution: string;
-  ended_fence: number | null;
-  status: string;
-  data: string | null;
-}
 type ExistingColumns = HeaderColumns & InsertedColumns & { holds: boolean };
-
-/** The smallest that can do what these ask for. */
-function leanStatement(commits: readonly AdvanceCommit[]): sql.LeanStatement {
-  if (!commits.every((c) => c.next.to === 'continue')) return 'workflow_commit_lean';
-  return commits.every((c) => c.turn === null) ? 'workflow_commit_steps' : 'workflow_commit_turns';
-}
-
-function isSame({ fence, next }: AdvanceCommit, end: EndColumns | undefined): boolean {
-  if (end?.ended_fence !== fence || end.status !== next.to) return false;
-  if (next.to === 'completed') return end.data === next.result;
-  return next.to !== 'failed' || end.data === next.error;
-}
 
 /** Runs that an earlier try of the same call has inserted. */
 const repeated = new WeakSet<Triggered>();

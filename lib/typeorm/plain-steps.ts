@@ -3,7 +3,7 @@ import type { AdvanceCommit, CommitResult } from '../ports/index.js';
 import { float8s, int4s, int8s, texts } from './binary-array.js';
 import { failureOf, valueOf } from './row-mapping.js';
 
-/** What `plainMany` and `plainOne` give back: how many commits held, and (not all) which, by their numbers from 1. */
+/** What `plainMany` gives back: how many commits held, and (not all) which, by their numbers from 1. */
 export interface PlainColumns {
   held: number;
   which: string | null;
@@ -14,6 +14,10 @@ export const arePlain = (commits: readonly AdvanceCommit[]): boolean => commits.
 
 const isPlain = ({ next, turn, rows }: AdvanceCommit): boolean =>
   next.to === 'continue' && turn === null && rows.length === 1 && isAnsweredStep(rows[0]!);
+
+/** A lean commit of one answered step, by which the run goes on or ends. */
+export const isSwift = ({ lean, next, rows }: AdvanceCommit): boolean =>
+  lean === true && next.to !== 'suspend' && rows.length === 1 && isAnsweredStep(rows[0]!);
 
 const isAnsweredStep = (row: JournalRow): boolean =>
   row.kind === 'step' &&
@@ -44,11 +48,10 @@ export function plainValues(now: number | null, commits: readonly AdvanceCommit[
   ];
 }
 
-/** Parameters of `plainOne`. */
-export function onePlainValues(now: number | null, commit: AdvanceCommit): unknown[] {
+/** The lease and the row: how the parameters of the swift statements begin. */
+export function leaseAndRow(commit: AdvanceCommit): unknown[] {
   const row = commit.rows[0]!;
   return [
-    now,
     commit.taskId,
     commit.fence,
     commit.execution,

@@ -20,6 +20,17 @@ class Mailbox<T> {
   }
 }
 
+/** Asks over a connection of its own. */
+async function admin(
+  test: TestDatabase,
+  work: (query: pg.Client['query']) => Promise<unknown>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: test.url });
+  await client.connect();
+  await work(client.query.bind(client) as pg.Client['query']);
+  await client.end();
+}
+
 describe.each(DATABASES)('Database on $name', ({ create }) => {
   let test: TestDatabase;
   let source: DataSource;
@@ -47,6 +58,60 @@ describe.each(DATABASES)('Database on $name', ({ create }) => {
     database.onQuery = undefined;
     expect(rows).toEqual([{ big: '9007199254740993', at: new Date(0), never: Infinity }]);
     expect(names).toEqual(['types']);
+  });
+
+  it.each([
+    ['text', ['', 'a', 'ä', '𝄞', '\'"\\{}', 'x'.repeat(100_000), 'ß'.repeat(5000), null]],
+    ['int8', ['-9223372036854775808', 1, 0, 12345678901n.toString(), null]],
+    ['float8', [0.1, -1e-300, 1764547200000.123, Infinity, null]],
+    ['bool', [true, false, null]],
+    ['bytea', [Buffer.from([0, 255, 92, 39]), Buffer.alloc(0), Buffer.alloc(70_000, 7), null]],
+  ])('takes values of type %s, and gives the same back', async (type, values) => {
+    for (const value of values) {
+      const rows = await database.query<{ n: number; value: unknown }>(
+        `echo_${type}`,
+        `select $2::int as n, $1::${type} as value`,
+        [value, 7],
+      );
+      const back = typeof value === 'number' && type === 'int8' ? String(value) : value;
+      expect(rows).toEqual([{ n: 7, value: back }]);
+    }
+  });
+
+  it('sends what only node-postgres can convert as it does', async () => {
+    const at = new Date(1764547200123);
+    const rows = await database.query('converted', 'select $1::text[] as list, $2::timestamptz as at', [
+      ['a', 'b"c', null],
+      at,
+    ]);
+    expect(rows).toEqual([{ list: ['a', 'b"c', null], at }]);
+  });
+
+  it('describes a statement once for each connection, and one without rows too', async () => {
+    const rows = (n: number) =>
+      database.query('many', 'select g, null as no from generate_series(1, $1) g', [n]);
+    expect(await rows(0)).toEqual([]);
+    expect(await rows(2)).toEqual([
+      { g: 1, no: null },
+      { g: 2, no: null },
+    ]);
+    for (const id of [101, 102])
+      expect(await database.query('nothing', 'insert into item values ($1)', [id])).toEqual([]);
+  });
+
+  it('keeps the connection of a statement for the next one, but not while somebody waits for the pool', async () => {
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    const pid = async () =>
+      (await database.query<{ pid: number }>('pid', 'select pg_backend_pid() as pid', []))[0]!.pid;
+    const first = await pid();
+    expect(await pid()).toBe(first);
+    const clients = await Promise.all(Array.from({ length: pool.options.max - 1 }, () => pool.connect()));
+    const asked = pid();
+    const waiting = pool.connect();
+    await asked;
+    (await waiting).release();
+    for (const client of clients) client.release();
+    await expect.poll(() => pool.idleCount).toBe(pool.totalCount);
   });
 
   it('prepares a statement once for each connection', async () => {
@@ -129,14 +194,21 @@ describe('Database on a server that fails', () => {
     await database.query('terminate', others, []);
     await gone;
 
+    // one that is kept between two statements, and cut in that moment
+    const [kept] = await database.query<{ pid: number }>('kept', 'select pg_backend_pid() as pid', []);
+    await admin(test, (query) => query('select pg_terminate_backend($1)', [kept!.pid]));
+    expect(await database.query('after', 'select 1 as one', []).catch(isTransient)).toSatisfy(
+      (answer) => answer === true || Array.isArray(answer),
+    );
+
     const busy = database.query('sleep', 'select pg_sleep(60)', []).catch((e: unknown) => e);
-    const admin = await test.open();
+    const other = await test.open();
     let ended = 0;
     while (ended === 0) {
-      const rows = await admin.query(`${others} and query like 'select pg_sleep%' and state = 'active'`);
+      const rows = await other.query(`${others} and query like 'select pg_sleep%' and state = 'active'`);
       ended = rows.length;
     }
-    await admin.destroy();
+    await other.destroy();
     const error = await busy;
     expect(error).toMatchObject({ code: '57P01' });
     expect([isConnectionError(error), isTransient(error), isPoison(error)]).toEqual([true, true, false]);
@@ -148,13 +220,16 @@ describe('Database on a server that fails', () => {
     const names: string[] = [];
     pooled.onQuery = (name) => names.push(name);
     // what a pooler does: another server connection, which knows nothing of what this client prepared
-    await pooled.query('pooled', 'select $1::int as n', [1]);
-    await source.query('deallocate all');
     const { master: pool } = source.driver as unknown as { master: pg.Pool };
-    expect(pool.totalCount).toBe(1); // so it was the same connection
-    expect(await pooled.query('pooled', 'select $1::int as n', [2])).toEqual([{ n: 2 }]);
+    const sql = 'select $1::int as n, pg_backend_pid() as pid';
+    const [first] = await pooled.query<{ n: number; pid: number }>('pooled', sql, [1]);
+    // it is kept for a moment
+    await expect.poll(() => pool.idleCount).toBe(pool.totalCount);
+    await source.query('deallocate all');
+    expect(await source.query('select pg_backend_pid() as pid')).toEqual([{ pid: first!.pid }]);
+    expect(await pooled.query('pooled', sql, [2])).toEqual([{ ...first, n: 2 }]);
     expect(pooled.usesPreparedStatements).toBe(false);
-    expect(await pooled.query('pooled', 'select $1::int as n', [3])).toEqual([{ n: 3 }]);
+    expect(await pooled.query('pooled', sql, [3])).toEqual([{ ...first, n: 3 }]);
     expect(names).toEqual(['pooled', 'pooled', 'pooled']);
   });
 

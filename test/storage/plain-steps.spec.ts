@@ -8,7 +8,7 @@ import { TypeOrmRunStore } from '../../lib/typeorm/typeorm.store.js';
 import { Bench, SettableClock } from '../contract/support.js';
 import { DATABASES, type TestDatabase } from '../support/databases.js';
 
-describe.each(DATABASES)('commits of one answered step each, on $name', ({ create }) => {
+describe.each(DATABASES)('commits of one answered step each, on $name', ({ name, create }) => {
   let database: TestDatabase;
   let source: DataSource;
   let db: Database;
@@ -101,6 +101,55 @@ describe.each(DATABASES)('commits of one answered step each, on $name', ({ creat
         position: 1,
       });
     }
+  });
+
+  it('alone it takes one statement, and one more that tells where nothing was written', async () => {
+    const task = await bench.claimed('alone');
+    const counts = async (commit: AdvanceCommit): Promise<[readonly string[], number]> => {
+      sent.length = 0;
+      return [await bench.store.commit([commit]), sent.length];
+    };
+    expect(await counts(plain(task!, 's', 1))).toEqual([['committed'], 1]);
+    expect(await counts(plain(task!, 's', 1))).toEqual([['committed'], 2]);
+    expect(await counts(plain({ ...task!, fence: 0 }, 't', 2))).toEqual([['lost'], 2]);
+    // counted, as over HTTP
+    expect(await counts(plain(task!, 't', 2, { turn: 0 }))).toEqual([['committed'], 1]);
+    expect(await counts(plain(task!, 'u', 3, { turn: 0 }))).toEqual([['lost'], 2]);
+    expect(await counts(plain(task!, 'u', 3, { turn: 1 }))).toEqual([['committed'], 1]);
+    const end = { to: 'completed', result: '"done"' } as const;
+    expect(await counts(plain(task!, 'v', 4, { turn: 1, next: end }))).toEqual([['lost'], 2]);
+    expect(await counts(plain(task!, 'v', 4, { turn: 2, next: end }))).toEqual([['committed'], 1]);
+    // its reply was lost: the header tells that it was ours
+    expect(await counts(plain(task!, 'v', 4, { turn: 2, next: end }))).toEqual([['committed'], 2]);
+    expect(await journal(task!)).toEqual(['s', 't', 'u', 'v'].map((key, i) => stored(key, i + 1)));
+    expect(await bench.store.find(task!.runId)).toMatchObject({ status: 'completed', result: '"done"' });
+  });
+
+  it('an end tells what came meanwhile, and leaves nothing behind', async () => {
+    const task = await bench.claimed('fails');
+    const end = { to: 'failed', error: '{"message":"no"}' } as const;
+    expect(await bench.store.commit([plain(task!, 's', 1, { next: end })])).toEqual(['committed']);
+    expect(await bench.store.find(task!.runId)).toMatchObject({ status: 'failed', error: end.error });
+    const [left] = await db.query<{ n: number }>(
+      'left',
+      'select count(*)::int as n from workflow_task where execution = $1',
+      [task!.execution],
+    );
+    expect(left!.n).toBe(0);
+  });
+
+  it.skipIf(name === 'pglite')('waits for no lock at first, and for half a second then', async () => {
+    const task = await bench.claimed('locked');
+    const holder = source.createQueryRunner();
+    await holder.startTransaction();
+    await holder.query('select from workflow_task where id = $1 for update', [task!.taskId]);
+    const refused: unknown = await bench.store.commit([plain(task!, 's', 1)]).catch((e: unknown) => e);
+    expect(bench.store.fault(refused)).toBe('blocked');
+    const waiting = bench.store.commit([plain(task!, 's', 1)]);
+    await holder.commitTransaction();
+    await holder.release();
+    expect(await waiting).toEqual(['committed']);
+    expect(await journal(task!)).toEqual([stored('s', 1)]);
   });
 
   it('is nothing that has more to it', async () => {

@@ -1,8 +1,9 @@
 export * from './answer.js';
 export { adopt, claim, leasedSteps, reactivate, release } from './claim.js';
 export * from './commit.js';
-export { plainMany, plainOne } from './commit-plain.js';
+export { plainMany } from './commit-plain.js';
 export { commitMany, commitOne, type LeanStatement } from './commit-lean.js';
+export { swiftEnd, swiftStep, swiftTurn } from './commit-swift.js';
 export * from './event.js';
 export * from './load.js';
 export * from './run.js';

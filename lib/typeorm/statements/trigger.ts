@@ -100,6 +100,9 @@ select r.trigger_id, r.id as execution, k.id as task_id, k.lease_owner, k.fence,
 from runs r join tasks k on k.execution = r.id, clock c`,
 };
 
+/** That of `clock`, where a RETURNING cannot see it: the time of the transaction stands still. */
+const NOW = `coalesce(${toTime('$1::float8')}, now())`;
+
 /** One run with its task, without arrays: `parent` gives the columns of what invokes it, from one row of `from` or none. */
 const one = (t: Tables, parent: string, from: string, parents = ''): string => `
 with ${IMPATIENT_CLOCK('$1')},${parents}
@@ -110,19 +113,15 @@ runs as (
          ${parent}
   from ${from}
   on conflict do nothing
-  returning id, created_at, deadline_at
-),
-tasks as (
-  insert into ${t.task} (execution, workflow, kind, due_at, lease_owner, fence, priority)
-  select r.id, ${QUEUE('$4::text', '$5::text')}, 'advance',
-         coalesce(${toTime('$9::float8')}, r.created_at + $8::float8 * interval '1 ms'),
-         $11::uuid, case when $11::uuid is null then 0 else 1 end, $12::smallint
-  from runs r
-  returning id, execution, lease_owner, fence
+  returning id, created_at
 )
-select $2::uuid as trigger_id, k.execution, k.id as task_id, k.lease_owner, k.fence, ${toMs('r.deadline_at')} as deadline_at,
-       ${toMs('r.created_at')} as now
-from tasks k, runs r`;
+insert into ${t.task} as k (execution, workflow, kind, due_at, lease_owner, fence, priority)
+select r.id, ${QUEUE('$4::text', '$5::text')}, 'advance',
+       coalesce(${toTime('$9::float8')}, r.created_at + $8::float8 * interval '1 ms'),
+       $11::uuid, case when $11::uuid is null then 0 else 1 end, $12::smallint
+from runs r
+returning $2::uuid as trigger_id, k.execution, k.id as task_id, k.lease_owner, k.fence,
+          ${toMs(`${NOW} + $10::float8 * interval '1 ms'`)} as deadline_at, ${toMs(NOW)} as now`;
 
 /** `triggerLean` for one run: see `commitOne`. */
 export const triggerOne: Statement = {
