@@ -1,7 +1,8 @@
 import type pg from 'pg';
+import { isTextArray, textArray, type ArrayItem } from './text-array.js';
 
 /** What can be sent without a conversion that only node-postgres knows. */
-export type LeanValue = string | number | boolean | bigint | Buffer | null | undefined;
+export type LeanValue = string | number | boolean | bigint | Buffer | readonly ArrayItem[] | null | undefined;
 
 /** Of node-postgres' `Connection`, what its own queries use of it too. */
 interface Connection {
@@ -35,7 +36,8 @@ export class Prepared {
 export const areLean = (values: unknown[]): values is LeanValue[] => {
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
-    if (value !== null && typeof value === 'object' && !Buffer.isBuffer(value)) return false;
+    if (value === null || typeof value !== 'object') continue;
+    if (!Buffer.isBuffer(value) && !isTextArray(value)) return false;
   }
   return true;
 };
@@ -44,6 +46,11 @@ const DESCRIBE = [0x44, 0, 0, 0, 6, 0x50, 0]; // D, the unnamed portal
 const EXECUTE_AND_SYNC = [0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0, 4]; // E, the unnamed portal, all rows; S
 const EXECUTE = Buffer.from(EXECUTE_AND_SYNC);
 const DESCRIBE_AND_EXECUTE = Buffer.from([...DESCRIBE, ...EXECUTE_AND_SYNC]);
+
+const textOf = (value: Exclude<LeanValue, string | null | undefined>): string | Buffer => {
+  if (typeof value !== 'object') return String(value);
+  return Buffer.isBuffer(value) ? value : textArray(value as readonly ArrayItem[]);
+};
 
 /** What is longer is measured before it is written. */
 const SHORT = 1024;
@@ -55,8 +62,7 @@ export function messageOf(head: Buffer, values: readonly LeanValue[], tail: Buff
   let most = head.length + 6 + values.length * PARAMETER_HEAD + tail.length;
   for (let i = 0; i < values.length; i++) {
     const value = values[i];
-    const text =
-      value == null ? null : typeof value === 'string' || typeof value === 'object' ? value : String(value);
+    const text = value == null ? null : typeof value === 'string' ? value : textOf(value);
     texts.push(text);
     if (text === null) continue;
     most +=

@@ -135,11 +135,6 @@ export interface LoadHead {
 
 export type MessageHead = Omit<InboxMessage, 'data'>;
 
-/** A text array as PostgreSQL writes it: unnest would flatten arrays of arrays. */
-export function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`).join(',')}}`;
-}
-
 /** What a claim gives; without a task, one row of nulls. */
 export interface TaskColumns {
   task_id: string | null;

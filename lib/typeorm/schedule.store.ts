@@ -12,7 +12,7 @@ import {
   type ScheduleRow,
   type TriggerRow,
 } from '../ports/index.js';
-import { textArray } from './row-mapping.js';
+import { textArray } from './text-array.js';
 import type { StatementSender } from './statement-sender.js';
 import * as sql from './statements/index.js';
 

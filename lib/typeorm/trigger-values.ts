@@ -1,6 +1,6 @@
 import type { TriggerRow } from '../ports/index.js';
 import { bools, float8s, int2s, int4s, int8s, texts, uuids } from './binary-array.js';
-import { textArray } from './row-mapping.js';
+import { textArray } from './text-array.js';
 
 /** $2-$11, which both statements have in common. */
 const commonColumns = (rows: readonly TriggerRow[]): Buffer[] => [
@@ -9,6 +9,7 @@ const commonColumns = (rows: readonly TriggerRow[]): Buffer[] => [
   texts(rows.map((r) => r.workflow)),
   texts(rows.map((r) => r.version)),
   texts(rows.map((r) => r.payload)),
+  // each as text: unnest would flatten arrays of arrays
   texts(rows.map((r) => textArray(r.labels))),
   float8s(rows.map((r) => ('inMs' in r.due ? r.due.inMs : null))),
   float8s(rows.map((r) => ('at' in r.due ? r.due.at : null))),

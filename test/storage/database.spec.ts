@@ -65,11 +65,14 @@ describe.each(DATABASES)('Database on $name', ({ create }) => {
     ['int8', ['-9223372036854775808', 1, 0, 12345678901n.toString(), null]],
     ['float8', [0.1, -1e-300, 1764547200000.123, Infinity, null]],
     ['bool', [true, false, null]],
+    ['text[]', [[], ['a', '', 'b"c\\', 'NULL', '{},', 'ä\n', null]]],
+    ['int8[]', [[], ['9007199254740993', '-1', null]]],
+    ['float8[]', [[], [0.5, -1e-300, null]]],
     ['bytea', [Buffer.from([0, 255, 92, 39]), Buffer.alloc(0), Buffer.alloc(70_000, 7), null]],
   ])('takes values of type %s, and gives the same back', async (type, values) => {
     for (const value of values) {
       const rows = await database.query<{ n: number; value: unknown }>(
-        `echo_${type}`,
+        `echo ${type}`,
         `select $2::int as n, $1::${type} as value`,
         [value, 7],
       );
