@@ -107,8 +107,8 @@ export function messageOf(head: Buffer, values: readonly LeanValue[], tail: Buff
 export class LeanQuery implements pg.Submittable {
   readonly name: string;
   readonly text: string;
-  /** node-postgres calls it in place of `handleError` when a time limit of the client itself has passed */
-  readonly callback: (error: Error | null) => void;
+  /** every end goes through it: node-postgres puts one in its place that calls off the time limit of the client (`query_timeout`) */
+  callback: (error: Error | null) => void;
   #rows: unknown[] = [];
   #columns: Columns | undefined;
   #isOver = false;
@@ -156,11 +156,11 @@ export class LeanQuery implements pg.Submittable {
   handleReadyForQuery(connection: Connection): void {
     const { columns } = this.statement;
     if (!columns.has(connection)) columns.set(connection, this.#columns ?? NO_COLUMNS);
-    this.#end(null);
+    this.callback(null);
   }
 
   handleError(error: Error): void {
-    this.#end(error);
+    this.callback(error);
   }
 
   handleCommandComplete(): void {}

@@ -5,6 +5,8 @@ export interface Cell {
   /** that of TypeORM; for that of Nest see `nestTypeorm` */
   readonly typeorm: '0.3' | '1';
   readonly nestTypeorm: '11' | '12';
+  /** the oldest that is allowed, where not the newest is taken: the library has a way of its own through it */
+  readonly pg?: '8.11.0';
   readonly typescript: '5.9' | '6.0';
   readonly module: 'commonjs' | 'esm';
   /** check the declarations of all packages too; false where those of others do not pass */
@@ -24,6 +26,7 @@ export const CELLS: readonly Cell[] = [
     nest: '11',
     typeorm: '0.3',
     nestTypeorm: '11',
+    pg: '8.11.0',
     typescript: '5.9',
     module: 'commonjs',
     libCheck: true,
@@ -82,7 +85,7 @@ export function packageOf(cell: Cell, tarball: string): object {
       '@nestjs/platform-fastify': nest,
       '@nestjs/testing': nest,
       '@nestjs/typeorm': `^${cell.nestTypeorm}.0.0`,
-      pg: '^8.11.0',
+      pg: cell.pg ?? '^8.11.0',
       'reflect-metadata': '^0.2.0',
       rxjs: '^7.8.0',
       typeorm: cell.typeorm === '0.3' ? '^0.3.28' : '^1.0.0',
