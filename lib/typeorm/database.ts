@@ -99,7 +99,10 @@ export class Database {
           if (!POOLER_STATES.includes(sqlStateOf(error))) return reject(error);
           // refused before anything was executed, so it may be sent again at once
           this.named = false;
-          this.send({ text, values }).then(({ rows: again }) => resolve(again as R[]), reject);
+          this.send(this.statement(name, text, values)).then(
+            ({ rows: again }) => resolve(again as R[]),
+            reject,
+          );
         });
         if (!UNBOUNDED.has(name)) this.overdue.add(query);
         client.query(query);

@@ -111,6 +111,7 @@ export class LeanQuery implements pg.Submittable {
   callback: (error: Error | null) => void;
   #rows: unknown[] = [];
   #columns: Columns | undefined;
+  #unreadable: Error | undefined;
   #isOver = false;
 
   constructor(
@@ -124,14 +125,20 @@ export class LeanQuery implements pg.Submittable {
     this.callback = (error) => this.#end(error);
   }
 
-  submit(to: pg.Connection): null {
+  /** An error given back is given to `handleError` by the client, and nothing was written then. */
+  submit(to: pg.Connection): Error | null {
     const connection = to as unknown as Connection;
     const { statement } = this;
-    if (connection.parsedStatements[statement.name] === undefined) connection.parse(statement);
-    else this.#columns = statement.columns.get(connection);
-    const tail = this.#columns ? EXECUTE : DESCRIBE_AND_EXECUTE;
-    connection.stream.write(messageOf(statement.head, this.values, tail));
-    return null;
+    const isParsed = connection.parsedStatements[statement.name] !== undefined;
+    if (isParsed) this.#columns = statement.columns.get(connection);
+    try {
+      const message = messageOf(statement.head, this.values, this.#columns ? EXECUTE : DESCRIBE_AND_EXECUTE);
+      if (!isParsed) connection.parse(statement);
+      connection.stream.write(message);
+      return null;
+    } catch (error) {
+      return error as Error;
+    }
   }
 
   handleRowDescription({ fields }: { fields: readonly { name: string; dataTypeID: number }[] }): void {
@@ -146,9 +153,14 @@ export class LeanQuery implements pg.Submittable {
   handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
     const { names, parsers } = this.#columns!;
     const row: Record<string, unknown> = {};
-    for (let i = 0; i < fields.length; i++) {
-      const text = fields[i]!;
-      row[names[i]!] = text === null ? null : parsers[i]!(text);
+    try {
+      for (let i = 0; i < fields.length; i++) {
+        const text = fields[i]!;
+        row[names[i]!] = text === null ? null : parsers[i]!(text);
+      }
+    } catch (error) {
+      // a parser that the application has set: thrown from here it would end the process
+      this.#unreadable ??= error as Error;
     }
     this.#rows.push(row);
   }
@@ -156,7 +168,7 @@ export class LeanQuery implements pg.Submittable {
   handleReadyForQuery(connection: Connection): void {
     const { columns } = this.statement;
     if (!columns.has(connection)) columns.set(connection, this.#columns ?? NO_COLUMNS);
-    this.callback(null);
+    this.callback(this.#unreadable ?? null);
   }
 
   handleError(error: Error): void {

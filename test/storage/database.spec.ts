@@ -2,6 +2,7 @@ import pg from 'pg';
 import { DataSource, QueryFailedError } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Database, isConnectionError, isPoison, isTransient } from '../../lib/typeorm/database.js';
+import { LeanQuery, Prepared } from '../../lib/typeorm/lean-query.js';
 import { createPostgres, DATABASES, type TestDatabase } from '../support/databases.js';
 
 /** Resolves with each value given to `push`, in order; nothing is missed between two calls of `next`. */
@@ -88,6 +89,27 @@ describe.each(DATABASES)('Database on $name', ({ create }) => {
       at,
     ]);
     expect(rows).toEqual([{ list: ['a', 'b"c', null], at }]);
+  });
+
+  it('an error of whatever reads a value is one of the statement', async () => {
+    const bad = new Error('no such day');
+    const { master: pool } = source.driver as unknown as { master: pg.Pool };
+    const { types } = pool.options as unknown as { types: { getTypeParser: (oid: number) => unknown } };
+    const getTypeParser = types.getTypeParser;
+    types.getTypeParser = (oid) => {
+      const parse = getTypeParser(oid);
+      return oid !== 1082 // date
+        ? parse
+        : () => {
+            throw bad;
+          };
+    };
+    try {
+      await expect(database.query('day', `select date '2026-01-01' as day`, [])).rejects.toBe(bad);
+    } finally {
+      types.getTypeParser = getTypeParser;
+    }
+    expect(await database.query('goes on', 'select 1 as one', [])).toEqual([{ one: 1 }]);
   });
 
   it('describes a statement once for each connection, and one without rows too', async () => {
@@ -276,6 +298,25 @@ describe('Database on a server that fails', () => {
     const asleep = new DataSource({ type: 'postgres' });
     expect(() => new Database(asleep)).toThrow(expect.objectContaining({ code: 'WF_INVALID_ARGUMENT' }));
   });
+});
+
+it('a statement that cannot be written is an error that the client hands out, once', () => {
+  const ends: unknown[] = [];
+  const client = { getTypeParser: () => String } as unknown as pg.PoolClient;
+  const query = new LeanQuery(new Prepared('n', 'select 1'), [1], client, (error) => ends.push(error));
+  const full = new Error('no memory');
+  const connection = {
+    parsedStatements: { n: 'select 1' },
+    stream: {
+      write: () => {
+        throw full;
+      },
+    },
+  };
+  expect(query.submit(connection as unknown as pg.Connection)).toBe(full);
+  query.handleError(full);
+  query.handleError(new Error('late'));
+  expect(ends).toEqual([full]);
 });
 
 describe('what an error means', () => {
