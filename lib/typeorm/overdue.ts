@@ -9,25 +9,30 @@ interface Waiting {
 export class Overdue {
   /** when each was sent, oldest first */
   readonly #sent = new Map<Waiting, number>();
-  #timer: NodeJS.Timeout | undefined;
+  #isTimed = false;
 
   constructor(private readonly limitMs: number) {}
 
   add(one: Waiting): void {
     this.#sent.set(one, performance.now());
-    this.#timer ??= setTimeout(() => this.#look(), this.limitMs).unref();
+    if (!this.#isTimed) this.#lookIn(this.limitMs);
   }
 
   delete(one: Waiting): void {
     this.#sent.delete(one);
   }
 
+  #lookIn(ms: number): void {
+    this.#isTimed = true;
+    setTimeout(() => this.#look(), ms).unref();
+  }
+
   #look(): void {
-    this.#timer = undefined;
+    this.#isTimed = false;
     const since = performance.now() - this.limitMs;
     for (const [one, at] of this.#sent) {
       if (at > since) {
-        this.#timer = setTimeout(() => this.#look(), at - since).unref();
+        this.#lookIn(at - since);
         return;
       }
       this.#sent.delete(one);

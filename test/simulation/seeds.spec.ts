@@ -12,7 +12,10 @@ const ONCE_FAILED: readonly { readonly seed: number; readonly why: string }[] = 
     why: 'one of two copies of a delivery told its own result, and that of the other was stored',
   },
   { seed: 79272, why: 'the same happened' },
-  { seed: 84902, why: 'a process that had stood still executed a step whose copied delivery had been answered elsewhere' },
+  {
+    seed: 84902,
+    why: 'a process that had stood still executed a step whose copied delivery had been answered elsewhere',
+  },
 ];
 
 const FIXED = Array.from({ length: 40 }, (_, i) => 9000 + i);
