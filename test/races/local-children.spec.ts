@@ -138,6 +138,7 @@ describe.each(DATABASES)('a parent beside its children, on $name', ({ create }) 
 
   it('is told the end before that is durable, and nothing of it is sent before it is', async () => {
     const at = await start();
+    patient(at);
     const work = at.get(Work);
     const gate = gates.hold('flush-sent', ({ runId }) => runId === 'p 0');
     const run = await trigger(at, ['quick']);
